@@ -1,0 +1,175 @@
+package caddymodule
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"sync"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-convoai/convoai/region"
+)
+
+// accessPolicy decides who may call at all, before anything of the call is
+// looked at. Whoever passes it can spend the account.
+type accessPolicy struct {
+	peers []netip.Prefix
+	hosts map[string]bool // nil: the defaults
+
+	servers sync.Map // *caddyhttp.Server → map[string]bool, the names of its host matchers
+}
+
+var loopback = []netip.Prefix{
+	netip.MustParsePrefix("127.0.0.0/8"),
+	netip.MustParsePrefix("::1/128"),
+}
+
+// newAccessPolicy reads allow_from and allow_host.
+func newAccessPolicy(from, hosts []string) (*accessPolicy, error) {
+	p := &accessPolicy{peers: loopback}
+	if len(from) > 0 {
+		p.peers = nil
+		for _, s := range from {
+			prefix, err := parsePrefix(s)
+			if err != nil {
+				return nil, err
+			}
+			p.peers = append(p.peers, prefix)
+		}
+	}
+	if len(hosts) > 0 {
+		p.hosts = make(map[string]bool, len(hosts))
+		for _, host := range hosts {
+			_, port, _ := net.SplitHostPort(host)
+			if host == "" || port != "" || strings.ContainsAny(host, "*/@ ") {
+				return nil, errors.New("allow_host takes host names and addresses, without ports")
+			}
+			p.hosts[normalHost(host)] = true
+		}
+	}
+	return p, nil
+}
+
+// parsePrefix reads an address or a CIDR range.
+func parsePrefix(s string) (netip.Prefix, error) {
+	// A zone would swallow the length: "%eth0/64".
+	if addr, err := netip.ParseAddr(s); err == nil && !strings.Contains(s, "/") {
+		addr = addr.Unmap().WithZone("")
+		return netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	prefix, err := netip.ParsePrefix(s)
+	if err != nil {
+		return netip.Prefix{}, errors.New("allow_from takes IP addresses and CIDR ranges")
+	}
+	return prefix.Masked(), nil
+}
+
+// check returns why r is refused, or nil.
+func (p *accessPolicy) check(r *http.Request) *callError {
+	switch {
+	case !p.peerAllowed(r):
+		return errPeerNotAllowed
+	case !p.hostAllowed(r):
+		return errHostNotAllowed
+	case crossSite(r):
+		return errCrossSite
+	case looped(r.Header):
+		return errLoopDetected
+	}
+	return nil
+}
+
+// peerAllowed looks at the other end of the connection, not at what a header
+// says of it.
+func (p *accessPolicy) peerAllowed(r *http.Request) bool {
+	if local, ok := r.Context().Value(http.LocalAddrContextKey).(*net.UnixAddr); ok {
+		// A socket of the abstract namespace has no file, and so no permissions.
+		return !strings.HasPrefix(local.Name, "@")
+	}
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return false
+	}
+	addr := peer.Addr().Unmap().WithZone("")
+	for _, prefix := range p.peers {
+		if prefix.Contains(addr) {
+			return true
+		}
+	}
+	return false
+}
+
+// hostAllowed defends against web pages that have a name of theirs resolve to
+// this sidecar (DNS rebinding).
+func (p *accessPolicy) hostAllowed(r *http.Request) bool {
+	host := normalHost(r.Host)
+	if p.hosts != nil {
+		return p.hosts[host]
+	}
+	if host == "localhost" || region.VendorHost(host) {
+		return true
+	}
+	if addr, err := netip.ParseAddr(host); err == nil && addr.Unmap().IsLoopback() {
+		return true
+	}
+	return p.serverNames(r)[host]
+}
+
+// serverNames returns the names of the host matchers of the server that r came
+// in through.
+func (p *accessPolicy) serverNames(r *http.Request) map[string]bool {
+	server, ok := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	if !ok {
+		return nil
+	}
+	if names, ok := p.servers.Load(server); ok {
+		return names.(map[string]bool)
+	}
+	names := make(map[string]bool)
+	for _, route := range server.Routes {
+		for _, set := range route.MatcherSets {
+			for _, matcher := range set {
+				hosts, ok := matcher.(*caddyhttp.MatchHost)
+				if !ok {
+					continue
+				}
+				for _, host := range *hosts {
+					if !strings.ContainsAny(host, "*{") {
+						names[normalHost(host)] = true
+					}
+				}
+			}
+		}
+	}
+	p.servers.Store(server, names)
+	return names
+}
+
+// crossSite reports whether a browser says that a page of another origin makes
+// the request. Another port of the same host is another origin.
+func crossSite(r *http.Request) bool {
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "", "same-origin", "none":
+	default:
+		return true
+	}
+	origin := r.Header.Get("Origin")
+	if origin == "" {
+		return false
+	}
+	u, err := url.Parse(origin)
+	return err != nil || !strings.EqualFold(u.Host, r.Host)
+}
+
+// normalHost returns the host of a Host header in lower case, without port and
+// brackets.
+func normalHost(host string) string {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	return strings.ToLower(strings.Trim(host, "[]"))
+}

@@ -1,0 +1,166 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-convoai/convoai/region"
+)
+
+// attempt is one sending of a call to one endpoint, and the context of its
+// request. Its fields belong to the goroutine that sends; the dial guard, which
+// may run in another, reads the endpoint alone, and that does not change.
+type attempt struct {
+	context.Context // ends with the caller's, or by cancel
+	cancel          context.CancelCauseFunc
+
+	endpoint region.Endpoint
+
+	timeout     time.Duration
+	timer       *time.Timer // runs from the connection to the response header
+	connections int         // that net/http has asked for
+	connected   bool        // it has the last of them
+}
+
+type endpointKey struct{}
+
+// Value implements context.Context.
+func (a *attempt) Value(key any) any {
+	if _, ok := key.(endpointKey); ok {
+		return &a.endpoint
+	}
+	return a.Context.Value(key)
+}
+
+// maxConnections bounds net/http's own repetitions, which it makes without end
+// where a connection out of the pool turns out to be closed, or where an HTTP/2
+// peer says that it has not processed the request. In both cases the call has
+// not been carried out.
+const maxConnections = 3
+
+var (
+	errNoConnection    = errors.New("every connection was closed or refused before the request was processed")
+	errResponseTimeout = errors.New("timeout awaiting response headers")
+	errSwitched        = errors.New("the upstream switched protocols unasked")
+)
+
+// begin starts an attempt at the call's present endpoint.
+func (t *Transport) begin(ctx context.Context, call *Call) *attempt {
+	a := &attempt{endpoint: call.endpoint, timeout: t.responseTimeout}
+	a.Context, a.cancel = context.WithCancelCause(ctx)
+	trace := httptrace.ContextClientTrace(ctx) // the reverse proxy makes one for each attempt
+	if trace == nil {
+		trace = new(httptrace.ClientTrace)
+		a.Context = httptrace.WithClientTrace(a.Context, trace)
+	}
+	trace.GetConn, trace.GotConn = a.getConn, a.gotConn
+	// The reverse proxy would pass on informational responses as they are.
+	trace.Got1xxResponse = nil
+	return a
+}
+
+func (a *attempt) getConn(string) {
+	a.connected = false
+	if a.connections++; a.connections > maxConnections {
+		a.cancel(errNoConnection)
+	}
+}
+
+func (a *attempt) gotConn(httptrace.GotConnInfo) {
+	a.connected = true
+	if a.timer == nil {
+		a.timer = time.AfterFunc(a.timeout, func() { a.cancel(errResponseTimeout) })
+	} else {
+		a.timer.Reset(a.timeout)
+	}
+}
+
+// end stops the clock of an attempt and returns why it was cancelled, if it was.
+// An attempt that was not goes on as the context of the response's body, and
+// ends with the caller's request.
+func (a *attempt) end() error {
+	if a.timer != nil {
+		a.timer.Stop()
+	}
+	return context.Cause(a.Context)
+}
+
+// try sends the call to its present endpoint and, on failure, records in the
+// call what may follow.
+func (t *Transport) try(r *http.Request, call *Call) (*http.Response, error) {
+	if err := call.renewCredential(r.Context()); err != nil {
+		call.outcome = answered
+		return nil, errCredentialUnavailable.because(err)
+	}
+	a := t.begin(r.Context(), call)
+	call.cancel = a.cancel
+	res, err := t.http.Transport.RoundTrip(call.request(a, r.Header))
+	cause := a.end()
+	if err == nil {
+		if err = cause; err == nil && res.StatusCode == http.StatusSwitchingProtocols {
+			err = errSwitched
+		}
+		if err == nil {
+			return res, nil
+		}
+		_ = res.Body.Close()
+	}
+	a.cancel(err)
+	if gone := r.Context().Err(); gone != nil {
+		call.outcome, call.maybeReceived = sent, a.connected
+		return nil, gone
+	}
+	if cause != nil {
+		// net/http says that the request was cancelled, which the reverse proxy
+		// would take for the caller's doing.
+		err = cause
+	}
+	err = redact(redact(err, call.credential.secret), call.refused)
+
+	switch {
+	case errors.Is(cause, errNoConnection):
+		call.outcome, call.cause = notSent, region.Unreachable
+		return nil, asDialError(err)
+	case !a.connected:
+		call.outcome, call.cause = notSent, causeOf(err)
+		return nil, asDialError(err)
+	}
+	call.outcome, call.cause, call.maybeReceived = sent, region.Unreachable, true
+	timeout, ok := errors.AsType[net.Error](err)
+	if errors.Is(cause, errResponseTimeout) || ok && timeout.Timeout() {
+		call.outcome = timedOut
+	}
+	if call.operation.Repeatable && call.hasMore() {
+		caddyhttp.SetVar(r.Context(), retryVar, "true")
+	}
+	return nil, err
+}
+
+func asDialError(err error) error {
+	return connectError{asDialError: reverseproxy.NewDialError(err), err: err}
+}
+
+// redact returns err, or where its text holds secret, err without it: net/http
+// repeats a header line that it cannot read, which may be an echo of ours.
+func redact(err error, secret string) error {
+	if secret == "" || !strings.Contains(err.Error(), secret) {
+		return err
+	}
+	return redactedError{err, strings.ReplaceAll(err.Error(), secret, "[redacted]")}
+}
+
+type redactedError struct {
+	err  error
+	text string
+}
+
+func (e redactedError) Error() string { return e.text }
+func (e redactedError) Unwrap() error { return e.err }

@@ -1,0 +1,184 @@
+package caddymodule
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-convoai/convoai/api"
+	"github.com/caddy-convoai/convoai/region"
+)
+
+// Call is one ConvoAI call on its way: what the gate has decided, and how its
+// attempts went. The gate makes it, the upstream source and the transport find
+// it in the request's vars. It is used by one goroutine at a time.
+type Call struct {
+	operation *api.Operation
+	path      api.Path // with the app ID filled in
+	prefix    string   // path prefix of the area
+	query     string
+	body      []byte
+	completed bool // body is not what the caller sent
+	headers   *headerPolicy
+
+	project    *project
+	credential credential
+	refused    string // the secret of a credential that a 401 has replaced
+
+	walk     region.Walk
+	deadline time.Time // no attempt starts later
+	now      func() time.Time
+
+	attempts int                     // started so far
+	endpoint region.Endpoint         // of the present or last attempt
+	cancel   context.CancelCauseFunc // of the present or last attempt
+	cause    region.Cause            // why the last attempt failed
+	outcome  outcome                 // of the last attempt
+
+	unavailable   *http.Response // a 502, 503 or 504 that moved the call on, with its body in memory
+	maybeReceived bool           // an attempt broke after sending: an upstream may have carried the call out
+}
+
+// outcome is how an attempt ended, as far as it decides what may follow and what
+// the caller is told.
+type outcome uint8
+
+const (
+	notAttempted outcome = iota
+	notSent              // no byte of the request has reached an upstream
+	sent                 // the request may have reached an upstream, in part or whole
+	timedOut             // sent, and no answer came in time
+	answered             // a response came
+)
+
+const (
+	callVar = "convoai.call"
+
+	// retryVar is "true" while the last attempt may be followed by another
+	// although it may have been sent. The retry match of the reverse proxy
+	// looks at it.
+	retryVar = "convoai.retry"
+)
+
+// callOf returns the Call of a request, or nil without a gate.
+func callOf(ctx context.Context) *Call {
+	call, _ := caddyhttp.GetVar(ctx, callVar).(*Call)
+	return call
+}
+
+// next chooses the endpoint of the next attempt. ok is false when the call is
+// done: answered, out of candidates or of time, or not to be repeated.
+func (c *Call) next() (e region.Endpoint, ok bool) {
+	switch {
+	case c.outcome == answered:
+		return e, false
+	case c.outcome > notSent && !c.operation.Repeatable:
+		return e, false
+	case c.attempts > 0 && !c.now().Before(c.deadline):
+		return e, false
+	}
+	e, ok = c.walk.Next(c.cause)
+	if ok {
+		c.endpoint = e
+		c.attempts++
+	}
+	return e, ok
+}
+
+// hasMore reports whether there is another endpoint to try, and time to.
+func (c *Call) hasMore() bool {
+	return c.walk.More() && c.now().Before(c.deadline)
+}
+
+// renewCredential replaces a credential that has expired since the gate got it:
+// attempts may have taken their time.
+func (c *Call) renewCredential(ctx context.Context) error {
+	if c.credential.expiresAt.IsZero() || c.now().Before(c.credential.expiresAt) {
+		return nil
+	}
+	fresh, err := c.project.renew(ctx, c.credential)
+	if err != nil {
+		return err
+	}
+	c.credential = fresh
+	return nil
+}
+
+// request makes the request of one attempt: everything in it comes from c, the
+// configuration or the allow-listed headers of the caller.
+func (c *Call) request(ctx context.Context, caller http.Header) *http.Request {
+	r := &http.Request{
+		Method: c.operation.Method,
+		URL: &url.URL{
+			Scheme:   c.endpoint.Scheme,
+			Host:     c.endpoint.URLHost(),
+			Path:     c.path.Canonical(c.prefix),
+			RawQuery: c.query,
+		},
+		Host:          c.endpoint.HostHeader(),
+		Proto:         "HTTP/1.1",
+		ProtoMajor:    1,
+		ProtoMinor:    1,
+		Header:        c.headers.outgoing(caller),
+		ContentLength: int64(len(c.body)),
+		Body:          http.NoBody,
+	}
+	if len(c.body) > 0 {
+		// GetBody lets net/http send again what never left on a connection that
+		// turned out to be closed. It would also have it repeat a POST that
+		// carries an idempotency key, which the header policy lets nobody send.
+		r.GetBody = func() (io.ReadCloser, error) {
+			return io.NopCloser(bytes.NewReader(c.body)), nil
+		}
+		r.Body, _ = r.GetBody()
+	}
+	if c.completed {
+		deleteDigests(r.Header)
+	}
+	r.Header["Authorization"] = []string{c.credential.header}
+	return r.WithContext(ctx)
+}
+
+// placeholder implements the {http.convoai.*} placeholders of c.
+//
+// A call that was refused has those that were known by then; the others are
+// unknown to the replacer.
+func (c *Call) placeholder(key string) (any, bool) {
+	if c.operation == nil {
+		return nil, false
+	}
+	switch key {
+	case "http.convoai.operation":
+		return c.operation.Name, true
+	case "http.convoai.agent_id":
+		return c.path.AgentID, true
+	}
+	if c.project == nil {
+		return nil, false
+	}
+	switch key {
+	case "http.convoai.app_id":
+		return c.project.appID, true
+	case "http.convoai.region":
+		return c.endpoint.Region, true
+	case "http.convoai.upstream":
+		return c.endpoint.Host, true
+	case "http.convoai.auth_mode":
+		return c.project.mode, true
+	case "http.convoai.attempts":
+		return c.attempts, true
+	}
+	return nil, false
+}
+
+// String, Format and MarshalJSON keep the credential out of whatever prints a
+// request's vars.
+func (c *Call) String() string               { return c.operation.Name }
+func (c *Call) Format(f fmt.State, _ rune)   { _, _ = io.WriteString(f, c.operation.Name) }
+func (c *Call) MarshalJSON() ([]byte, error) { return []byte(`"` + c.operation.Name + `"`), nil }

@@ -1,0 +1,224 @@
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/caddy-convoai/convoai/region"
+)
+
+func init() {
+	caddy.RegisterModule(Gate{})
+}
+
+// Gate decides whether a request is a ConvoAI call that may go out, and gets it
+// ready: which operation of which app, its body, its credential. The handlers
+// behind it, a reverse_proxy with the convoai upstream source and transport,
+// then only carry the call. What the Gate refuses never reaches them.
+//
+// It sets these placeholders, which the access log and the handlers behind it
+// can use:
+//
+// Placeholder | Description
+// ------------|-------------
+// `{http.convoai.operation}` | The operation, such as `join`
+// `{http.convoai.app_id}` | The App ID of the call
+// `{http.convoai.agent_id}` | The agent that the path names, if any
+// `{http.convoai.region}` | The region of the last attempt
+// `{http.convoai.upstream}` | The host of the last attempt
+// `{http.convoai.auth_mode}` | `app-credentials`, `token` or `basic`
+// `{http.convoai.attempts}` | How many attempts were made
+// `{http.convoai.error.reason}` | The reason of the sidecar's own error
+// `{http.convoai.error.detail}` | Its text
+type Gate struct {
+	Settings
+
+	// AccessLogFiltered says that the access log's format deletes the header
+	// X-Convoai-Caller-Token, so that there is nothing to warn of. Default: off.
+	AccessLogFiltered bool `json:"access_log_filtered,omitempty"`
+
+	projects       map[string]*project
+	defaultProject *project
+	access         *accessPolicy
+	headers        *headerPolicy
+	endpoints      []region.Endpoint
+	prefix         string
+	budget         time.Duration
+
+	warned *atomic.Bool // of the access log
+	logger *zap.Logger
+	now    func() time.Time
+}
+
+// callerTokenHeader is where callers send the caller token.
+const callerTokenHeader = "X-Convoai-Caller-Token"
+
+// CaddyModule returns the Caddy module information.
+func (Gate) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.convoai",
+		New: func() caddy.Module { return new(Gate) },
+	}
+}
+
+// Provision puts the handler's settings over those of the convoai app and
+// evaluates them.
+func (g *Gate) Provision(ctx caddy.Context) error {
+	g.logger, g.warned = ctx.Logger(), new(atomic.Bool)
+	app, err := appOf(ctx)
+	if err != nil {
+		return err
+	}
+	g.now = app.now
+	if g.DialTimeout != 0 || g.TLSTimeout != 0 || g.ResponseTimeout != 0 {
+		return errors.New("dial_timeout, tls_timeout and response_timeout belong into the transport behind this handler, or into the convoai app")
+	}
+	s := g.Settings.over(app.Settings).withDefaults()
+	if err := s.validate(); err != nil {
+		return err
+	}
+	if s.ExpiresIn > caddy.Duration(maxExpiresIn) {
+		g.logger.Warn("expires_in is longer than a token can live: using 24h", zap.Duration("expires_in", time.Duration(s.ExpiresIn)))
+		s.ExpiresIn = caddy.Duration(maxExpiresIn)
+	}
+	if err := g.provisionProjects(app, s); err != nil {
+		return err
+	}
+	if g.access, err = newAccessPolicy(s.AllowFrom, s.AllowHost); err != nil {
+		return err
+	}
+	if g.headers, err = newHeaderPolicy(s.AllowHeader); err != nil {
+		return err
+	}
+	area, err := region.ParseArea(s.Area)
+	if err != nil {
+		return err
+	}
+	g.prefix = area.PathPrefix()
+	g.endpoints = area.Endpoints()
+	if len(s.Upstreams) > 0 {
+		if g.endpoints, err = g.upstreams(s); err != nil {
+			return err
+		}
+	}
+	g.MaxBody = s.MaxBody
+	g.budget = time.Duration(s.FailoverBudget)
+
+	// The literal values of secrets have no further use here.
+	g.Settings = Settings{MaxBody: s.MaxBody}
+	return nil
+}
+
+func (g *Gate) provisionProjects(app *App, s Settings) error {
+	apps := s.apps()
+	if len(apps) == 0 {
+		return errors.New("no app is configured: set app_id in the convoai directive or in the global option convoai")
+	}
+	g.projects = make(map[string]*project, len(apps))
+	for i, credentials := range apps {
+		p, err := app.project(credentials, s, g.logger)
+		if err != nil {
+			return err
+		}
+		if g.projects[p.appID] != nil {
+			return errors.New("an app_id is configured twice")
+		}
+		g.projects[p.appID] = p
+		if i == 0 {
+			g.defaultProject = p
+		}
+	}
+	app.warnOfUnfilled(g.projects, s, g.logger)
+	return nil
+}
+
+// upstreams returns the configured upstreams.
+func (g *Gate) upstreams(s Settings) ([]region.Endpoint, error) {
+	var list []region.Endpoint
+	for _, raw := range s.Upstreams {
+		text, err := replace("upstream", raw)
+		if err != nil {
+			return nil, err
+		}
+		e, err := region.ParseUpstream(text, *s.UpstreamPrivate)
+		if err != nil {
+			return nil, err
+		}
+		if e.Scheme == "http" {
+			g.logger.Warn("credentials go to an upstream without TLS", zap.String("upstream", e.String()))
+		}
+		list = append(list, e)
+	}
+	if len(list) > region.MaxEndpoints {
+		return nil, fmt.Errorf("upstream: at most %d are possible", region.MaxEndpoints)
+	}
+	return list, nil
+}
+
+// ServeHTTP passes r on as a Call, or answers it.
+func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	callerToken := r.Header.Get(callerTokenHeader)
+	// The reverse proxy's debug log shows the headers of the request. (Caddy's
+	// access log has taken its copy by now.)
+	r.Header.Del(callerTokenHeader)
+
+	call := new(Call)
+	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
+		repl.Map(call.placeholder)
+	}
+	if refusal := g.admit(call, w, r, callerToken); refusal != nil {
+		return g.refuse(w, r, refusal)
+	}
+	caddyhttp.SetVar(r.Context(), callVar, call)
+	err := next.ServeHTTP(w, r)
+	if err == nil {
+		return nil
+	}
+	err = ofUpstream(call, err)
+	if own, ok := errors.AsType[*callError](err); ok {
+		return g.refuse(w, r, own)
+	}
+	return err
+}
+
+// refuse answers r with e and says so in the log: quietly, where the caller is
+// at fault.
+func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, e *callError) error {
+	level := zapcore.DebugLevel
+	if e.wire.Status >= 500 {
+		level = zapcore.ErrorLevel
+	}
+	if c := g.logger.Check(level, "call not carried out"); c != nil {
+		fields := []zap.Field{
+			zap.String("reason", e.wire.Reason),
+			zap.Int("status", e.wire.Status),
+			zap.String("remote", r.RemoteAddr),
+		}
+		if e.cause != nil {
+			fields = append(fields, zap.Error(e.cause))
+		}
+		if call := callOf(r.Context()); call != nil {
+			fields = append(fields, zap.String("operation", call.operation.Name),
+				zap.String("upstream", call.endpoint.Host), zap.Int("attempts", call.attempts))
+		}
+		c.Write(fields...)
+	}
+	if err := e.answer(w, r); err != nil {
+		g.logger.Error("the error routes have failed", zap.Error(err))
+	}
+	return nil
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner           = (*Gate)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Gate)(nil)
+)
