@@ -1,0 +1,241 @@
+package integration
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// operations are all operations with a path that is theirs, and whether they may
+// be sent again once they may have been received.
+var operations = []struct {
+	name, method, path, body string
+	repeatable               bool
+}{
+	{"join", "POST", joinA, joinBody("room", "1"), false},
+	{"call", "POST", callA, joinBody("room", "1"), false},
+	{"speak", "POST", speakA, `{"text":"hello"}`, false},
+	{"think", "POST", thinkA, `{"text":"hello"}`, false},
+	{"phone number add", "POST", "/v2/phone-numbers", `{}`, false},
+	{"list", "GET", listA, "", true},
+	{"query", "GET", listA + "/agent-1", "", true},
+	{"history", "GET", listA + "/agent-1/history", "", true},
+	{"turns", "GET", listA + "/agent-1/turns", "", true},
+	{"leave", "POST", leaveA, "", true},
+	{"update", "POST", updateA, `{"properties":{}}`, true},
+	{"interrupt", "POST", interruptA, `{}`, true},
+	{"call list", "GET", callA, "", true},
+	{"call query", "GET", prefix + projectA + "/calls/agent-1", "", true},
+	{"hangup", "POST", prefix + projectA + "/calls/agent-1/hangup", `{}`, true},
+	{"phone number list", "GET", "/v2/phone-numbers", "", true},
+	{"phone number query", "GET", "/v2/phone-numbers/+49123", "", true},
+	{"phone number update", "PATCH", "/v2/phone-numbers/+49123", `{}`, true},
+	{"phone number delete", "DELETE", "/v2/phone-numbers/+49123", "", true},
+}
+
+// broken are upstreams that take a whole request and then let it down, and what
+// the caller is told when nothing follows.
+var broken = []struct {
+	name    string
+	start   func(t *testing.T, handler http.HandlerFunc) *upstream
+	handler http.HandlerFunc
+	status  int
+	reason  string
+}{
+	{"reset", newPlainUpstream, resetConnection, http.StatusBadGateway, "UpstreamConnectionLost"},
+	{"closed", newPlainUpstream, closeConnection, http.StatusBadGateway, "UpstreamConnectionLost"},
+	{"stream reset of HTTP 2", newUpstream, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, http.StatusBadGateway, "UpstreamConnectionLost"},
+	{"no answer", newUpstream, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, http.StatusGatewayTimeout, "UpstreamTimeout"},
+	{"no HTTP", newPlainUpstream, answerGarbage, http.StatusBadGateway, "UpstreamConnectionLost"},
+}
+
+func resetConnection(w http.ResponseWriter, _ *http.Request) {
+	if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
+		reset(conn)
+	}
+}
+
+func closeConnection(w http.ResponseWriter, _ *http.Request) {
+	if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
+		_ = conn.Close()
+	}
+}
+
+func answerGarbage(w http.ResponseWriter, _ *http.Request) {
+	if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
+		_, _ = io.WriteString(conn, "220 mail.example ESMTP\r\n")
+		_ = conn.Close()
+	}
+}
+
+func TestOnlyRepeatableOperationsAreSentAgain(t *testing.T) {
+	for _, b := range broken {
+		t.Run(b.name, func(t *testing.T) {
+			t.Parallel()
+			first, second := b.start(t, b.handler), newUpstream(t, nil)
+			s := start(t, site(credentialsA, "response_timeout 200ms", "upstream "+first.URL+" "+second.URL, "transport http {\n tls_trust_pool file <CA>\n}"), envA...)
+			for _, op := range operations {
+				first.reset()
+				second.reset()
+				a := s.send(op.method, op.path, op.body)
+				// net/http may itself repeat a GET on a connection that was
+				// used before.
+				if n := len(first.received()); n == 0 || n > 1 && op.method != "GET" {
+					t.Errorf("%s: the first upstream got it %d times", op.name, n)
+				}
+				if !op.repeatable {
+					wantError(t, a, b.status, b.reason)
+					if len(second.received()) != 0 {
+						t.Errorf("%s was sent again", op.name)
+					}
+					continue
+				}
+				if a.StatusCode != http.StatusOK {
+					t.Errorf("%s: %d %s", op.name, a.StatusCode, a.body)
+					continue
+				}
+				if got := second.only(t); got.method != op.method || got.body != op.body || !strings.HasSuffix(got.uri, op.path) {
+					t.Errorf("%s was sent again as %s %s %s", op.name, got.method, got.uri, got.body)
+				}
+			}
+		})
+	}
+}
+
+// A connection that was used before and breaks under the next call is no excuse.
+func TestJoinOnAKeptConnectionIsNotSentAgain(t *testing.T) {
+	n := 0
+	first := newPlainUpstream(t, nil)
+	second := newUpstream(t, nil)
+	first.handler = func(w http.ResponseWriter, r *http.Request) {
+		if n++; n > 1 {
+			resetConnection(w, r)
+		}
+	}
+	s := start(t, site(credentialsA, "upstream "+first.URL+" "+second.URL), envA...)
+	if a := s.send("POST", joinA, joinBody("room", "1")); a.StatusCode != http.StatusOK {
+		t.Fatalf("%d %s", a.StatusCode, a.body)
+	}
+	wantError(t, s.send("POST", joinA, joinBody("room", "1"), "Idempotency-Key: 1", "X-Idempotency-Key: 1"), http.StatusBadGateway, "UpstreamConnectionLost")
+	if first, second := len(first.received()), len(second.received()); first != 2 || second != 0 {
+		t.Errorf("two joins were sent %d and %d times", first, second)
+	}
+}
+
+// stalled accepts connections and says nothing, so that a TLS handshake never
+// ends.
+func stalled(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		var conns []net.Conn
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				break
+			}
+			conns = append(conns, conn)
+		}
+		for _, conn := range conns {
+			_ = conn.Close()
+		}
+	}()
+	t.Cleanup(func() {
+		_ = l.Close()
+		<-done
+	})
+	return "https://" + l.Addr().String()
+}
+
+// What was not sent yet goes to the next upstream, whatever it is.
+func TestAnyOperationFailsOverWhileNothingWasSent(t *testing.T) {
+	names := newResolver(t, nil)
+	plain := newPlainUpstream(t, nil)
+	for _, test := range []struct{ name, url string }{
+		{"refused", "https://127.0.0.1:" + freePort(t)},
+		{"unresolved", "https://none.upstream.test"},
+		{"handshake without an answer", stalled(t)},
+		{"no TLS", "https://127.0.0.1:" + plain.port},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			second := newUpstream(t, nil)
+			s := start(t, site(credentialsA, "tls_timeout 100ms", "upstream "+test.url+" "+second.URL,
+				"transport http {\n tls_trust_pool file <CA>\n resolvers "+names.address+"\n}"), envA...)
+			for _, op := range operations {
+				second.reset()
+				if a := s.send(op.method, op.path, op.body); a.StatusCode != http.StatusOK {
+					t.Errorf("%s: %d %s", op.name, a.StatusCode, a.body)
+					continue
+				}
+				if got := second.only(t); got.body != op.body {
+					t.Errorf("%s arrived with the body %s", op.name, got.body)
+				}
+			}
+		})
+	}
+	if len(plain.received()) != 0 {
+		t.Error("an upstream without TLS got a request that was for HTTPS")
+	}
+}
+
+func TestNoAttemptStartsAfterTheFailoverBudget(t *testing.T) {
+	second := newUpstream(t, nil)
+	s := start(t, site(credentialsA, "tls_timeout 400ms", "failover_budget 100ms", "upstream "+stalled(t)+" "+second.URL,
+		"transport http {\n tls_trust_pool file <CA>\n}"), envA...)
+	began := time.Now()
+	wantError(t, s.send("GET", listA, ""), http.StatusBadGateway, "UpstreamUnreachable")
+	if took := time.Since(began); took < 400*time.Millisecond {
+		t.Errorf("gave up after %s, within the first attempt", took)
+	}
+	second.untouched(t)
+}
+
+// A GET that one region cannot serve is tried elsewhere; any other answer of the
+// vendor is the caller's, with its body.
+func TestGatewayErrorsMoveAGETOnAndNothingElse(t *testing.T) {
+	for _, status := range []int{502, 503, 504, 500, 429, 404} {
+		first := newUpstream(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, `{"reason":"ServiceUnavailable","detail":"of the first"}`)
+		})
+		second := newUpstream(t, nil)
+		s := start(t, site(credentialsA, to(first, second)), envA...)
+		want := http.StatusOK
+		if status < 502 {
+			want = status
+		}
+		if a := s.send("GET", listA, ""); a.StatusCode != want {
+			t.Errorf("%d to a GET: %d %s", status, a.StatusCode, a.body)
+		}
+		for _, path := range []string{leaveA, speakA} {
+			if a := s.send("POST", path, "{}"); a.StatusCode != status || !strings.Contains(a.body, "of the first") {
+				t.Errorf("%d to a POST: %d %s", status, a.StatusCode, a.body)
+			}
+		}
+		s.stop()
+	}
+}
+
+// The last upstream's answer is passed on, not hidden behind an error of ours.
+func TestGatewayErrorOfTheLastUpstreamIsPassedOn(t *testing.T) {
+	unavailable := func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_, _ = io.WriteString(w, `{"reason":"ServiceUnavailable","detail":"everywhere"}`)
+	}
+	first, second := newUpstream(t, unavailable), newUpstream(t, unavailable)
+	s := start(t, site(credentialsA, to(first, second)), envA...)
+	if a := s.send("GET", listA, ""); a.StatusCode != http.StatusServiceUnavailable || !strings.Contains(a.body, "everywhere") || a.Header.Get("X-Convoai-Error") != "" {
+		t.Errorf("%d %s", a.StatusCode, a.body)
+	}
+	first.only(t)
+	second.only(t)
+}
