@@ -31,7 +31,7 @@ func TestClockThatIsPutBack(t *testing.T) {
 	broken := errors.New("broken")
 	for _, step := range []time.Duration{-time.Hour, -48 * time.Hour} {
 		clock := &steppedClock{at: time.Unix(1700000000, 0)}
-		c := New[string, int64](Config{Now: clock.now, Jitter: noJitter})
+		c := New[string, int64](Config[string]{Now: clock.now, Jitter: noJitter})
 		defer c.Close()
 		n, fail := int64(0), false
 		source := sourceFunc(func() (Credential[int64], error) {

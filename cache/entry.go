@@ -6,42 +6,65 @@ import (
 	"time"
 )
 
-// entry is what is known of one key.
-type entry[V comparable] struct {
+// entry is what is known of one key. Times are in nanoseconds since the Unix
+// epoch.
+type entry[K, V comparable] struct {
+	hash uint64
+	key  K
+	next atomic.Pointer[entry[K, V]] // in its chain of the index
+
 	current atomic.Pointer[snapshot[V]]
+	marks   atomic.Uint32 // recent, used
 
-	mu        sync.Mutex // guards what follows, and writes of current; never held across a mint
-	mint      *mint[V]   // the mint that is under way, if any
-	notBefore time.Time  // no mint starts earlier, because the last one failed
-	failures  int        // in a row
-	err       error      // of the last mint
+	mu        sync.Mutex   // guards what follows, and writes of current; never held across a mint
+	source    Source[K, V] // that Get was called with last
+	mint      *mint[V]     // the mint that is under way, if any
+	notBefore int64        // no mint starts earlier, because the last one failed
+	failures  int32        // in a row
+	err       error        // of the last mint
 
-	rejectedUntil time.Time // a rejection before this replaces nothing
-	rejections    int       // in a row
+	rejections    int32 // in a row
+	rejectedUntil int64 // a rejection before this replaces nothing
+
+	// These are guarded by the cache's mutex.
+	due      int64 // when the refresher looks at it; see queue
+	position int   // in the queue, or notQueued
+	gone     bool  // removed
+}
+
+// What a hit leaves behind, written only where it changes something, so that
+// hits of one key do not write to one cache line.
+const (
+	recent uint32 = 1 << iota // since eviction last looked at it
+	used                      // since its credential was made
+)
+
+// hit records that the credential was asked for.
+func (e *entry[K, V]) hit() {
+	if e.marks.Load() != recent|used {
+		e.marks.Store(recent | used)
+	}
+}
+
+// take clears a mark and reports whether it was set.
+func (e *entry[K, V]) take(mark uint32) bool {
+	return e.marks.And(^mark)&mark != 0
 }
 
 // snapshot is a credential with the times at which its state changes. It does
 // not change once it is published.
 type snapshot[V comparable] struct {
-	credential  Credential[V]
-	notBefore   time.Time // a clock that shows an earlier time has been put back far
-	advisoryAt  time.Time
-	mandatoryAt time.Time
-}
-
-// mint is a mint that is under way, or over once done is closed.
-type mint[V comparable] struct {
-	done  chan struct{}
-	value V     // set before done is closed
-	err   error // likewise
+	value       V
+	issuedAt    int64
+	notBefore   int64 // a clock that shows an earlier time has been put back far
+	advisoryAt  int64
+	mandatoryAt int64
+	expiresAt   int64
 }
 
 const (
 	advisoryMax  = time.Hour
 	mandatoryMax = time.Minute
-
-	backoffMin = time.Second
-	backoffMax = time.Minute
 
 	// stepBack is how far the clock may be put back without a credential of
 	// before counting as one from the future, which its verifier would refuse.
@@ -51,82 +74,51 @@ const (
 // newSnapshot returns the snapshot of c. A window is a part of the lifetime, so
 // that a short-lived credential is not due again the moment it is made.
 func newSnapshot[V comparable](c Credential[V], jitter func() float64) *snapshot[V] {
-	// Round drops the monotonic clock reading, which stands still while a
-	// machine is suspended.
-	c.IssuedAt, c.ExpiresAt = c.IssuedAt.Round(0), c.ExpiresAt.Round(0)
-	lifetime := c.ExpiresAt.Sub(c.IssuedAt)
+	lifetime := c.lifetime()
 	advisory := min(lifetime/5, advisoryMax)
 	advisory -= time.Duration(jitter() * float64(advisory) / 10)
+	issuedAt, expiresAt := c.IssuedAt.UnixNano(), c.ExpiresAt.UnixNano()
 	return &snapshot[V]{
-		credential:  c,
-		notBefore:   c.IssuedAt.Add(-stepBack),
-		advisoryAt:  c.ExpiresAt.Add(-advisory),
-		mandatoryAt: c.ExpiresAt.Add(-min(lifetime/20, mandatoryMax)),
+		value:       c.Value,
+		issuedAt:    issuedAt,
+		notBefore:   issuedAt - int64(stepBack),
+		advisoryAt:  expiresAt - int64(advisory),
+		mandatoryAt: expiresAt - int64(min(lifetime/20, mandatoryMax)),
+		expiresAt:   expiresAt,
 	}
 }
 
-func (s *snapshot[V]) fresh(now time.Time) bool {
-	return now.Before(s.advisoryAt) && !now.Before(s.notBefore)
+// lifetime is by the wall clock: the monotonic one stands still while a machine
+// is suspended.
+func (c Credential[V]) lifetime() time.Duration {
+	return c.ExpiresAt.Round(0).Sub(c.IssuedAt.Round(0))
+}
+
+func (s *snapshot[V]) fresh(now int64) bool {
+	return now < s.advisoryAt && now >= s.notBefore
 }
 
 // usable reports whether the credential may be handed out at all.
-func (s *snapshot[V]) usable(now time.Time) bool {
-	return now.Before(s.credential.ExpiresAt) && !now.Before(s.notBefore)
-}
-
-// finish records how m ended.
-func (e *entry[V]) finish(m *mint[V], c Credential[V], err error, now time.Time, jitter func() float64) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.mint = nil
-	m.value, m.err = c.Value, err
-	if err != nil {
-		wait := backoff(e.failures, jitter)
-		if s := e.current.Load(); s != nil {
-			wait = min(wait, s.credential.ExpiresAt.Sub(s.credential.IssuedAt)/4)
-		}
-		e.failures++
-		e.notBefore = now.Round(0).Add(wait)
-		e.err = err
-		return
-	}
-	e.failures, e.notBefore, e.err = 0, time.Time{}, nil
-	e.current.Store(newSnapshot(c, jitter))
+func (s *snapshot[V]) usable(now int64) bool {
+	return now < s.expiresAt && now >= s.notBefore
 }
 
 // reject is Cache.Reject for one entry.
-func (e *entry[V]) reject(value V, now time.Time, jitter func() float64) bool {
+func (e *entry[K, V]) reject(value V, now int64, jitter func() float64) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	s := e.current.Load()
-	if s == nil || s.credential.Value != value {
+	if s == nil || s.value != value {
 		return true
 	}
 	if resting(now, e.rejectedUntil) {
 		return false
 	}
-	wait := backoff(e.rejections, jitter)
-	if now.Sub(e.rejectedUntil) > 2*backoffMax {
-		e.rejections, wait = 0, backoff(0, jitter)
+	if now-e.rejectedUntil > int64(2*backoffMax) {
+		e.rejections = 0
 	}
+	e.rejectedUntil = now + int64(backoff(e.rejections, jitter))
 	e.rejections++
-	e.rejectedUntil = now.Round(0).Add(wait)
 	e.current.Store(nil)
 	return true
-}
-
-// resting reports whether a rest goes on. One that ends later than any rest can
-// was set before the clock was put back, and is over.
-func resting(now, until time.Time) bool {
-	return now.Before(until) && until.Sub(now) <= backoffMax
-}
-
-// backoff returns how long to rest after the n-th failure in a row, counted from
-// 0: 1 s, doubling to 1 min, of which a random half is taken away.
-func backoff(n int, jitter func() float64) time.Duration {
-	wait := backoffMax
-	if n < 6 {
-		wait = min(backoffMin<<n, backoffMax)
-	}
-	return wait - time.Duration(jitter()*float64(wait)/2)
 }

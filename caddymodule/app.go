@@ -15,32 +15,23 @@ func init() {
 }
 
 // App holds the defaults of all convoai handlers, and what outlives a reload of
-// the configuration: the credential cache.
+// the configuration: the credential cache, and what the vendor's answers have
+// taught.
 type App struct {
 	Settings
 
-	state *state
-	now   func() time.Time
+	state    *state
+	projects []*project // of all handlers
+	files    *follower
+	now      func() time.Time
 
 	unfilled map[string]bool // apps without a certificate that a warning has named; used while handlers are provisioned, one after another
-}
-
-// state is shared by every configuration that is loaded at a time, so that a
-// reload loses no token.
-type state struct {
-	tokens *tokenCache
 }
 
 var (
 	states   = caddy.NewUsagePool()
 	stateKey = "convoai"
 )
-
-// Destruct implements caddy.Destructor: the last configuration is gone.
-func (s *state) Destruct() error {
-	s.tokens.Close()
-	return nil
-}
 
 // CaddyModule returns the Caddy module information.
 func (App) CaddyModule() caddy.ModuleInfo {
@@ -54,7 +45,7 @@ func (App) CaddyModule() caddy.ModuleInfo {
 func (a *App) Provision(ctx caddy.Context) error {
 	a.now = time.Now
 	shared, _, err := states.LoadOrNew(stateKey, func() (caddy.Destructor, error) {
-		return &state{tokens: cache.New[tokenKey, *mintedToken](cache.Config{})}, nil
+		return newState(cache.Config[tokenKey]{}), nil
 	})
 	if err != nil {
 		return err
@@ -66,16 +57,26 @@ func (a *App) Provision(ctx caddy.Context) error {
 // Validate checks what can be checked of defaults that no handler has used.
 func (a *App) Validate() error { return a.Settings.validate() }
 
-// Start implements caddy.App.
-func (a *App) Start() error { return nil }
+// Start implements caddy.App. From here on the files of secrets are followed.
+func (a *App) Start() error {
+	a.files = follow(a.projects)
+	return nil
+}
 
 // Stop implements caddy.App.
-func (a *App) Stop() error { return nil }
+func (a *App) Stop() error {
+	a.files.stop()
+	return nil
+}
 
-// Cleanup lets go of the shared state.
+// Cleanup lets go of the shared state, and of the tokens that no other
+// configuration asks for.
 func (a *App) Cleanup() error {
 	if a.state == nil {
 		return nil
+	}
+	for _, p := range a.projects {
+		p.close()
 	}
 	_, err := states.Delete(stateKey)
 	return err
@@ -92,7 +93,11 @@ func appOf(ctx caddy.Context) (*App, error) {
 
 // project evaluates one app's credentials for a handler with settings s.
 func (a *App) project(c Credentials, s Settings, logger *zap.Logger) (*project, error) {
-	return newProject(c, s, a.state.tokens, logger, a.now)
+	p, err := newProject(c, s, a.state, logger, a.now)
+	if err == nil {
+		a.projects = append(a.projects, p)
+	}
+	return p, err
 }
 
 // Interface guards

@@ -24,7 +24,7 @@ const (
 func BenchmarkHeaderLookup(b *testing.B) {
 	for _, channels := range []int{1, 1000} {
 		b.Run(fmt.Sprintf("channels=%d", channels), func(b *testing.B) {
-			tokens := cache.New[tokenKey, *mintedToken](cache.Config{})
+			tokens := cache.New[tokenKey, *mintedToken](cache.Config[tokenKey]{})
 			b.Cleanup(tokens.Close)
 			off := false
 			p, err := newProject(Credentials{AppID: vectorAppID, AppCertificate: vectorCertificate},

@@ -27,7 +27,7 @@ const (
 func testProject(t *testing.T, c Credentials, change ...func(*Settings)) (*project, *testClock, error) {
 	t.Helper()
 	clock := newTestClock()
-	tokens := cache.New[tokenKey, *mintedToken](cache.Config{Now: clock.now})
+	tokens := cache.New[tokenKey, *mintedToken](cache.Config[tokenKey]{Now: clock.now})
 	t.Cleanup(tokens.Close)
 	s := Settings{}.withDefaults()
 	for _, change := range change {
@@ -162,7 +162,7 @@ func TestMintedTokenIsForTheOperation(t *testing.T) {
 
 // Everything that shapes a token is part of the key it is kept by.
 func TestTokensOfDifferentKeysAreDifferent(t *testing.T) {
-	tokens := cache.New[tokenKey, *mintedToken](cache.Config{})
+	tokens := cache.New[tokenKey, *mintedToken](cache.Config[tokenKey]{})
 	defer tokens.Close()
 	seen := map[string]string{}
 	for _, appID := range []string{testAppID, strings.ToLower(testAppID), otherAppID} {
