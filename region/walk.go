@@ -1,86 +1,162 @@
 package region
 
-// Cause is why an attempt ended without an answer, as far as it decides where
-// the next one goes.
-type Cause uint8
+import "time"
 
-const (
-	// Unreachable: the connection was refused, reset or timed out, or TLS failed.
-	// The other name of the region leads to the same place.
-	Unreachable Cause = iota
-
-	// NameNotResolved: the resolver had no address. The region may be well, and
-	// have an address under its other name.
-	NameNotResolved
-)
-
-// Walk is the way of one call through the endpoints of an area: it names each
+// Walk is the way of one call through the endpoints of a [Group]: it names each
 // at most once. It is not safe for concurrent use.
+//
+// After every endpoint that Next has named, one of Answered, Failed and
+// Abandoned says how the attempt ended.
 //
 // The vendor's published procedure asks for a back-off of 1 s, 3 s and 6 s
 // between tries of the same host. A Walk has none to wait for, because it never
 // tries a host again.
 type Walk struct {
-	endpoints []Endpoint
-	tried     uint64 // bit i: endpoints[i]
-	last      int    // index of the last one named, -1 at the start
+	group   *Group
+	prober  Prober
+	began   time.Duration // of the present attempt
+	tried   uint16        // bit i: the endpoint with index i
+	visited uint16        // bit i: the region with index i has been tried
+	last    int8          // index of the last endpoint named, -1 at the start
 }
 
-// MaxEndpoints is how many endpoints a Walk can lead through.
-const MaxEndpoints = 16
+// Walk begins the way of a call. Probes that are due are made by p. Without it
+// there are none: a host is then tried by one call, and not by others, when its
+// rest is over.
+func (g *Group) Walk(p Prober) Walk { return Walk{group: g, prober: p, last: -1} }
 
-// NewWalk returns a walk through endpoints, in their order of preference.
-// Endpoints beyond [MaxEndpoints] are not visited. The slice must not change.
-func NewWalk(endpoints []Endpoint) Walk {
-	if len(endpoints) > MaxEndpoints {
-		endpoints = endpoints[:MaxEndpoints]
-	}
-	return Walk{endpoints: endpoints, last: -1}
-}
+// NewWalk returns a walk through endpoints that shares nothing with others.
+func NewWalk(endpoints []Endpoint) Walk { return NewTracker(Config{}).Group(endpoints).Walk(nil) }
 
 // Next returns the endpoint to try next, after the last one failed for cause
-// (which the first call ignores): after [NameNotResolved] the next name of the
-// same region; otherwise, and when that region has no more, the first name of
-// the next region that was not tried; then the names that remain. ok is false
-// when all have been tried.
+// (which the first call ignores). Of the available ones that were not tried it
+// is, after [NameNotResolved], the next name of the same region; otherwise, and
+// when that region has no more, the first name of the most preferred region that
+// was not tried; then the names that remain. When no available one is left, the
+// others follow by the same rules. ok is false when all have been tried.
 func (w *Walk) Next(cause Cause) (e Endpoint, ok bool) {
-	i := -1
-	if w.last >= 0 && cause == NameNotResolved {
-		i = w.find(func(e Endpoint) bool { return e.Region == w.endpoints[w.last].Region })
+	g := w.group
+	now := g.tracker.clock()
+	if w.prober != nil && int64(now) >= g.recoveryAt.Load() {
+		g.recover(now, w.prober)
 	}
-	if i < 0 {
-		i = w.find(func(e Endpoint) bool { return !w.regionTried(e.Region) })
-	}
-	if i < 0 {
-		i = w.find(func(Endpoint) bool { return true })
-	}
+	w.began = now
+	i := w.choose(cause, now)
 	if i < 0 {
 		return Endpoint{}, false
 	}
 	w.tried |= 1 << i
-	w.last = i
-	return w.endpoints[i], true
+	w.visited |= 1 << g.regionOf[i]
+	w.last = int8(i)
+	return g.endpoints[i], true
 }
 
 // More reports whether Next has an endpoint left.
-func (w *Walk) More() bool { return w.find(func(Endpoint) bool { return true }) >= 0 }
+func (w *Walk) More() bool { return w.untried() != 0 }
 
-// find returns the index of the first endpoint that was not tried and that
-// matches, or -1.
-func (w *Walk) find(match func(Endpoint) bool) int {
-	for i, e := range w.endpoints {
-		if w.tried&(1<<i) == 0 && match(e) {
+func (w *Walk) untried() uint16 { return ^w.tried & (1<<len(w.group.hosts) - 1) }
+
+// choose returns the index of the next endpoint, or -1.
+func (w *Walk) choose(cause Cause, now time.Duration) int {
+	g := w.group
+	untried := w.untried()
+	var usable uint16
+	for i, h := range g.hosts {
+		if h.is(Available) || w.prober == nil && int64(now) >= h.tryFrom.Load() {
+			usable |= 1 << i
+		}
+	}
+	for usable &= untried; usable != 0; {
+		i := w.pick(usable, cause)
+		h := g.hosts[i]
+		from := h.tryFrom.Load()
+		if h.is(Available) || int64(now) >= from && h.tryFrom.CompareAndSwap(from, int64(now+trialTime)) {
 			return i
 		}
+		usable &^= 1 << i // another call has begun to try it
 	}
-	return -1
+	return w.pick(untried, cause)
 }
 
-func (w *Walk) regionTried(region string) bool {
-	for i, e := range w.endpoints {
-		if w.tried&(1<<i) != 0 && e.Region == region {
-			return true
+// pick returns the index of the first of candidates by the rules of Next, or -1.
+func (w *Walk) pick(candidates uint16, cause Cause) int {
+	g := w.group
+	order := g.order.Load()
+	further, any := -1, -1
+	for _, at := range order.at[:order.n] {
+		i, region := int(at), g.regionOf[at]
+		if candidates&(1<<i) == 0 {
+			continue
+		}
+		if cause == NameNotResolved && w.last >= 0 && region == g.regionOf[w.last] {
+			return i
+		}
+		if further < 0 && w.visited&(1<<region) == 0 {
+			further = i
+		}
+		if any < 0 {
+			any = i
 		}
 	}
-	return false
+	if further >= 0 {
+		return further
+	}
+	return any
+}
+
+// Answered says that the last endpoint has answered, whatever it was but that it
+// cannot serve: that is Failed with [Unavailable].
+func (w *Walk) Answered() {
+	if h := w.host(); h != nil && !h.clean.Load() {
+		t := w.group.tracker
+		t.mu.Lock()
+		t.succeeded(h, w.began, t.clock(), false)
+		t.unlock()
+	}
+	w.measure()
+}
+
+// Failed says why the last endpoint has not answered.
+func (w *Walk) Failed(cause Cause) {
+	if h := w.host(); h != nil {
+		t := w.group.tracker
+		t.mu.Lock()
+		t.failed(h, w.began, t.clock(), cause)
+		t.unlock()
+	}
+	w.measure()
+}
+
+// Abandoned says that the attempt ended for a reason that is not the host's: the
+// caller has gone. Where it was still connecting after a time in which
+// connections are made, the host is probed.
+func (w *Walk) Abandoned(connecting bool) {
+	if h := w.host(); h != nil && connecting {
+		t := w.group.tracker
+		t.mu.Lock()
+		if now := t.clock(); now-w.began >= patience {
+			h.doubted = true
+			t.reschedule(h)
+		}
+		t.unlock()
+	}
+	w.measure()
+}
+
+// patience is how long a connection may take without giving rise to doubts.
+const patience = 500 * time.Millisecond
+
+func (w *Walk) host() *host {
+	if w.last < 0 {
+		return nil
+	}
+	return w.group.hosts[w.last]
+}
+
+// measure begins a round of latency probes if one is due: after the attempt, so
+// as not to compete with it.
+func (w *Walk) measure() {
+	if w.prober != nil && int64(w.began) >= w.group.roundAt.Load() {
+		w.group.measure(w.group.tracker.clock(), w.prober)
+	}
 }

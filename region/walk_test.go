@@ -10,10 +10,15 @@ import (
 	"github.com/caddy-convoai/convoai/region"
 )
 
+// newGroup returns the group of endpoints in a tracker of its own.
+func newGroup(endpoints []region.Endpoint) *region.Group {
+	return region.NewTracker(region.Config{}).Group(endpoints)
+}
+
 // walk names the hosts that a walk visits when each attempt ends as causes says
 // (its last one for all that follow).
 func walk(endpoints []region.Endpoint, causes ...region.Cause) []string {
-	w := region.NewWalk(endpoints)
+	w := newGroup(endpoints).Walk(nil)
 	var hosts []string
 	cause := region.Unreachable
 	for i := 0; ; i++ {
@@ -69,11 +74,11 @@ func TestWalkVisitsEveryEndpointOnce(t *testing.T) {
 		for i := range random.IntN(region.MaxEndpoints + 4) {
 			endpoints = append(endpoints, region.Endpoint{Host: fmt.Sprint(i), Region: fmt.Sprint(random.IntN(4))})
 		}
-		w := region.NewWalk(endpoints)
+		w := newGroup(endpoints).Walk(nil)
 		seen := map[string]bool{}
 		for {
 			more := w.More()
-			e, ok := w.Next(region.Cause(random.IntN(2)))
+			e, ok := w.Next(region.Cause(random.IntN(3)))
 			if ok != more {
 				t.Fatalf("More says %t, Next %t", more, ok)
 			}
@@ -94,7 +99,7 @@ func TestWalkVisitsEveryEndpointOnce(t *testing.T) {
 // Walks are copied with the calls that hold them.
 func TestWalksOfOneAreaDoNotShareTheirState(t *testing.T) {
 	endpoints := region.EU.Endpoints()
-	first := region.NewWalk(endpoints)
+	first := newGroup(endpoints).Walk(nil)
 	first.Next(region.Unreachable)
 	second := first
 	a, _ := first.Next(region.Unreachable)
