@@ -65,6 +65,7 @@ func BenchmarkHit(b *testing.B) {
 					}
 				}
 			})
+			b.StopTimer()
 		}
 		b.Run(fmt.Sprintf("credential/keys=%d", n), func(b *testing.B) {
 			c := New[benchKey, *string](Config[benchKey]{Size: n, Hash: hashBenchKey})

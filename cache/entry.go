@@ -9,12 +9,12 @@ import (
 // entry is what is known of one key. Times are in nanoseconds since the Unix
 // epoch.
 type entry[K, V comparable] struct {
-	hash uint64
-	key  K
-	next atomic.Pointer[entry[K, V]] // in its chain of the index
-
+	// What a hit reads comes first, to lie together in memory.
+	hash    uint64
+	next    atomic.Pointer[entry[K, V]] // in its chain of the index
 	current atomic.Pointer[snapshot[V]]
 	marks   atomic.Uint32 // recent, used
+	key     K
 
 	mu        sync.Mutex   // guards what follows, and writes of current; never held across a mint
 	source    Source[K, V] // that Get was called with last

@@ -6,12 +6,12 @@ import "sync/atomic"
 // with the cache's mutex held. A find that runs beside a remove may still return
 // the entry that is being removed.
 type index[K, V comparable] struct {
-	buckets []atomic.Pointer[entry[K, V]] // heads of chains; as many as a power of two
+	buckets []atomic.Pointer[entry[K, V]] // heads of chains; a power of two, at least twice as many as there can be entries
 }
 
 func newIndex[K, V comparable](size int) index[K, V] {
 	n := 1
-	for n < size {
+	for n < 2*size {
 		n <<= 1
 	}
 	return index[K, V]{buckets: make([]atomic.Pointer[entry[K, V]], n)}
@@ -57,5 +57,11 @@ func (x index[K, V]) each(do func(*entry[K, V]) bool) {
 				return
 			}
 		}
+	}
+}
+
+func (x index[K, V]) clear() {
+	for i := range x.buckets {
+		x.buckets[i].Store(nil)
 	}
 }
