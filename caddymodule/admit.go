@@ -9,7 +9,6 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-convoai/convoai/api"
-	"github.com/caddy-convoai/convoai/region"
 )
 
 // admit decides about r, and makes call what is to be sent. The cheap and strict
@@ -48,9 +47,9 @@ func (g *Gate) admit(call *Call, w http.ResponseWriter, r *http.Request, callerT
 	if call.credential, err = p.authorize(r.Context(), op, session); err != nil {
 		return errCredentialUnavailable.because(err)
 	}
+	call.body = body
 	if incomplete != nil && incomplete.Lacks() {
-		call.completed = true
-		if body, err = incomplete.Complete(p.appID, p.bodyToken); err != nil {
+		if err = call.complete(incomplete); err != nil {
 			return errCredentialUnavailable.because(err)
 		}
 	}
@@ -59,9 +58,8 @@ func (g *Gate) admit(call *Call, w http.ResponseWriter, r *http.Request, callerT
 	}
 	call.prefix = g.prefix
 	call.query = r.URL.RawQuery
-	call.body = body
 	call.headers = g.headers
-	call.walk = region.NewWalk(g.endpoints)
+	call.candidates = g.endpoints
 	call.deadline = g.now().Add(g.budget)
 	call.now = g.now
 	return nil

@@ -24,12 +24,12 @@ const (
 func BenchmarkHeaderLookup(b *testing.B) {
 	for _, channels := range []int{1, 1000} {
 		b.Run(fmt.Sprintf("channels=%d", channels), func(b *testing.B) {
-			tokens := cache.New[tokenKey, *mintedToken](cache.Config[tokenKey]{})
-			b.Cleanup(tokens.Close)
+			shared := newState(cache.Config[tokenKey]{})
+			b.Cleanup(func() { _ = shared.Destruct() })
 			off := false
 			p, err := newProject(Credentials{AppID: vectorAppID, AppCertificate: vectorCertificate},
 				Settings{ExpiresIn: caddy.Duration(24 * time.Hour), Scope: scopeSession, QuoteToken: &off},
-				tokens, zap.NewNop(), time.Now)
+				shared, zap.NewNop(), time.Now)
 			if err != nil {
 				b.Fatal(err)
 			}

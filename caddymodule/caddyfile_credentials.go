@@ -1,6 +1,10 @@
 package caddymodule
 
-import "github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+import (
+	"errors"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+)
 
 // app reads an app block.
 func (p *settingsParser) app(d *caddyfile.Dispenser) error {
@@ -49,7 +53,11 @@ func (p *settingsParser) checkCredentials(c Credentials, start caddyfile.Token) 
 	if err == nil {
 		return nil
 	}
-	for _, name := range []string{"customer_id", "customer_secret"} {
+	names := []string{"customer_id", "customer_secret"}
+	if errors.Is(err, errSecondaryAlone) {
+		names = []string{"app_certificate_secondary"}
+	}
+	for _, name := range names {
 		if at, ok := p.seen[name]; ok {
 			return errorAt(at, err.Error())
 		}
@@ -64,6 +72,8 @@ func (c *Credentials) field(name string) *string {
 		return &c.AppID
 	case "app_certificate":
 		return &c.AppCertificate
+	case "app_certificate_secondary":
+		return &c.AppCertificateSecondary
 	case "customer_id":
 		return &c.CustomerID
 	case "customer_secret":
@@ -90,7 +100,7 @@ func parseCredential(d *caddyfile.Dispenser, field *string) error {
 	}
 	var err error
 	switch name {
-	case "app_id", "app_certificate":
+	case "app_id", "app_certificate", "app_certificate_secondary":
 		err = checkID(name, *field)
 	default:
 		err = checkSecretText(name)(*field)

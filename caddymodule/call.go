@@ -25,15 +25,18 @@ type Call struct {
 	query     string
 	body      []byte
 	completed bool // body is not what the caller sent
+	filling   filling
 	headers   *headerPolicy
 
 	project    *project
 	credential credential
 	refused    string // the secret of a credential that a 401 has replaced
 
-	walk     region.Walk
-	deadline time.Time // no attempt starts later
-	now      func() time.Time
+	candidates *region.Group
+	prober     region.Prober // of the transport; nil: hosts cannot be probed
+	walk       region.Walk   // from the first attempt on
+	deadline   time.Time     // no attempt starts later
+	now        func() time.Time
 
 	attempts int                     // started so far
 	endpoint region.Endpoint         // of the present or last attempt
@@ -82,6 +85,9 @@ func (c *Call) next() (e region.Endpoint, ok bool) {
 		return e, false
 	case c.attempts > 0 && !c.now().Before(c.deadline):
 		return e, false
+	}
+	if c.attempts == 0 {
+		c.walk = c.candidates.Walk(c.prober)
 	}
 	e, ok = c.walk.Next(c.cause)
 	if ok {

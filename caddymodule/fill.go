@@ -2,12 +2,10 @@ package caddymodule
 
 import (
 	"net/http"
-	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/caddy-convoai/convoai/api"
-	"github.com/caddy-convoai/convoai/token"
 )
 
 // fills reports whether the body of a call of op is completed with tokens. That
@@ -38,29 +36,6 @@ func (p *project) read(op *api.Operation, body []byte) (api.Session, *api.Body, 
 		return session, nil, err
 	}
 	return api.Session{}, nil, nil
-}
-
-// bodyToken makes a token for a body: each time a new one, which lives as long
-// from its own time as it is configured to. Tokens of the cache are in the middle
-// of their lives, and the vendor advises against one token for header and body.
-// It is not compressed, which would take longer than all the rest of filling.
-//
-// Where the vendor assigns the uid, nobody knows whom the token will be for. Its
-// RTC uid is then "", which fits any, and its RTM account "0", the agent_rtc_uid
-// that asks for it. This is our choice: the vendor documents only "set the token
-// accordingly".
-func (p *project) bodyToken(channel, account string) (string, error) {
-	t, err := token.NewConvoAI(p.appID, channel, account, uint32(p.lifetime/time.Second), 0)
-	if err != nil {
-		return "", err
-	}
-	if account == api.AssignedAccount {
-		if rtc, ok := t.Service(token.ServiceRTC); ok {
-			rtc.Account = ""
-		}
-	}
-	t.IssuedAt = uint32(p.now().Unix())
-	return t.SignStored(p.certificate.load().text)
 }
 
 // digestHeaders say something of a body that is no longer true once it has been

@@ -9,13 +9,16 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-convoai/convoai/api"
+	"github.com/caddy-convoai/convoai/cache"
 )
 
 // BenchmarkFill measures what a join of 2 KiB pays for its token, and what one
 // that brings a token pays for being looked at.
 func BenchmarkFill(b *testing.B) {
+	shared := newState(cache.Config[tokenKey]{})
+	b.Cleanup(func() { _ = shared.Destruct() })
 	p, err := newProject(Credentials{AppID: vectorAppID, AppCertificate: vectorCertificate},
-		Settings{ExpiresIn: caddy.Duration(24 * time.Hour)}.withDefaults(), nil, zap.NewNop(), time.Now)
+		Settings{ExpiresIn: caddy.Duration(24 * time.Hour)}.withDefaults(), shared, zap.NewNop(), time.Now)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -24,6 +27,7 @@ func BenchmarkFill(b *testing.B) {
 		body += strings.Repeat("x", 2048-len(body)-len(`"}]}}}`)) + `"}]}}}`
 		b.Run(test.name, func(b *testing.B) {
 			b.ReportAllocs()
+			var call Call
 			read := make([]byte, len(body), len(body)+p.room(api.Join))
 			for b.Loop() {
 				copy(read[:len(body)], body)
@@ -31,7 +35,8 @@ func BenchmarkFill(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				if _, err := incomplete.Complete(p.appID, p.bodyToken); err != nil {
+				call.project, call.body = p, read
+				if err := call.complete(incomplete); err != nil {
 					b.Fatal(err)
 				}
 			}

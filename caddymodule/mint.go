@@ -2,61 +2,117 @@ package caddymodule
 
 import (
 	"context"
-	"errors"
+	"hash/maphash"
+	"math/bits"
+	"strings"
+	"sync/atomic"
 	"time"
+	"unique"
 
 	"github.com/caddy-convoai/convoai/cache"
 	"github.com/caddy-convoai/convoai/token"
 )
 
-// tokenKey is everything that shapes a minted token, so that no two tokens that
-// differ share an entry.
+// tokenKey is everything that shapes the header of a minted token, so that no two
+// that differ share an entry.
 type tokenKey struct {
-	appID       string
-	certificate [32]byte // SHA-256
-	channel     string
-	account     string
-	lifetime    uint32 // seconds
+	signer   unique.Handle[signerID]
+	channel  string
+	account  string
+	lifetime uint32 // seconds
+	quoted   bool
 }
 
-// mintedToken is a token with the two header values that it can be sent as. A
-// token is known by its address: the one that was refused is that one.
-type mintedToken struct {
-	text   string
-	header string
-	quoted string
+// hashTokenKey hashes what most keys differ in.
+func hashTokenKey(seed maphash.Seed, key tokenKey) uint64 {
+	return bits.RotateLeft64(maphash.String(seed, key.channel), 1) ^ maphash.String(seed, key.account)
+}
 
-	expiresAt time.Time
+// mintedToken is a token as the header that it is sent as. It is known by its
+// address: the one that was refused is that one. Many are kept, so it is small.
+type mintedToken struct {
+	header    string
+	expiresAt int64         // by this host's clock, Unix nanoseconds
+	offset    time.Duration // of the clock that it was dated by
 }
 
 type tokenCache = cache.Cache[tokenKey, *mintedToken]
 
-// errCertificateReplaced says that the certificate's file has changed since the
-// key of a token was made.
-var errCertificateReplaced = errors.New("app_certificate has been replaced")
+// tokenScheme stands in front of a token in Authorization.
+const tokenScheme = "agora token="
 
-// minted returns the cached token of key, signed with the present certificate.
-func (p *project) minted(ctx context.Context, key tokenKey) (credential, error) {
-	key.certificate = p.certificate.load().identity
-	t, err := p.tokens.Get(ctx, key, p)
-	if errors.Is(err, errCertificateReplaced) {
-		key.certificate = p.certificate.load().identity
-		t, err = p.tokens.Get(ctx, key, p)
+// tokenHeader returns the header that a token is sent as. The vendor documents
+// both forms.
+func tokenHeader(text string, quoted bool) string {
+	if quoted {
+		return tokenScheme + `"` + text + `"`
+	}
+	return tokenScheme + text
+}
+
+// text returns the token itself.
+func (t *mintedToken) text() string { return strings.Trim(t.header[len(tokenScheme):], `"`) }
+
+// signer makes the tokens of one app with one value of a certificate. A key
+// carries its identity, so that no token is filed under another certificate than
+// its own. It implements [cache.Source].
+type signer struct {
+	id          unique.Handle[signerID]
+	appID       string
+	certificate string
+	clock       *vendorClock
+	now         func() time.Time
+
+	retired atomic.Bool // its project signs with something else
+}
+
+// dated returns a ConvoAI token that is not signed yet. It is dated now, by the
+// vendor's clock.
+func (s *signer) dated(channel, account string, lifetime uint32, offset time.Duration) (*token.Token, error) {
+	t, err := token.NewConvoAI(s.appID, channel, account, lifetime, 0)
+	if err != nil {
+		return nil, err
+	}
+	t.IssuedAt = uint32(s.now().Add(offset).Unix())
+	return t, nil
+}
+
+// Mint makes the token of key. It implements [cache.Source].
+func (s *signer) Mint(_ context.Context, key tokenKey) (cache.Credential[*mintedToken], error) {
+	var none cache.Credential[*mintedToken]
+	now, offset := s.now(), s.clock.offset()
+	t, err := s.dated(key.channel, key.account, key.lifetime, offset)
+	if err != nil {
+		return none, err
+	}
+	signed, err := t.Sign(s.certificate)
+	if err != nil {
+		return none, err
+	}
+	expiresAt := t.ExpiresAt().Add(-offset)
+	return cache.Credential[*mintedToken]{
+		Value:     &mintedToken{header: tokenHeader(signed, key.quoted), expiresAt: expiresAt.UnixNano(), offset: offset},
+		IssuedAt:  now,
+		ExpiresAt: expiresAt,
+	}, nil
+}
+
+// minted returns the cached token of key, signed by s whatever signer key names.
+func (p *project) minted(ctx context.Context, s *signer, key tokenKey) (credential, error) {
+	key.signer = s.id
+	t, err := p.state.tokens.Get(ctx, key, s)
+	if s.retired.Load() {
+		// It was replaced at this moment, and what it made may have come too late
+		// to be dropped with the rest.
+		p.state.dropUnheld(s.id)
 	}
 	if err != nil {
 		return credential{}, err
 	}
-	c := credential{header: t.header, secret: t.text, minted: t, key: key, expiresAt: t.expiresAt}
-	if p.quote {
-		c.header = t.quoted
-	}
-	return c, nil
-}
-
-// dropTokens drops the tokens that were signed with a certificate which has been
-// replaced. Nobody would ask for them again.
-func (p *project) dropTokens(previous *secretValue) {
-	p.tokens.Purge(func(key tokenKey) bool { return key.appID == p.appID && key.certificate == previous.identity })
+	return credential{
+		header: t.header, secret: t.text(), minted: t, key: key, signer: s,
+		expiresAt: time.Unix(0, t.expiresAt),
+	}, nil
 }
 
 // renew returns a credential in the place of one that has expired.
@@ -64,47 +120,5 @@ func (p *project) renew(ctx context.Context, expired credential) (credential, er
 	if expired.minted == nil {
 		return credential{}, errTokenExpired
 	}
-	return p.minted(ctx, expired.key)
-}
-
-// replaceRejected returns a credential in the place of one that the vendor
-// refused. ok is false where there is none to be had: a static one, or one that
-// is refused time and again.
-func (p *project) replaceRejected(ctx context.Context, refused credential) (c credential, ok bool) {
-	if refused.minted == nil || p.refusals.resting(refused.key.certificate, p.now()) ||
-		!p.tokens.Reject(refused.key, refused.minted) {
-		return credential{}, false
-	}
-	c, err := p.minted(ctx, refused.key)
-	return c, err == nil && c.minted != refused.minted
-}
-
-// resent records how a call fared with the credential of replaceRejected.
-func (p *project) resent(refusedAgain bool) {
-	p.refusals.record(refusedAgain, p.certificate.load().identity, p.now())
-}
-
-// Mint makes the token of key. It implements [cache.Source].
-func (p *project) Mint(_ context.Context, key tokenKey) (cache.Credential[*mintedToken], error) {
-	var none cache.Credential[*mintedToken]
-	certificate := p.certificate.load()
-	if certificate.identity != key.certificate {
-		// The token would be filed under the old certificate.
-		return none, errCertificateReplaced
-	}
-	t, err := token.NewConvoAI(key.appID, key.channel, key.account, key.lifetime, 0)
-	if err != nil {
-		return none, err
-	}
-	now := p.now()
-	t.IssuedAt = uint32(now.Unix())
-	signed, err := t.Sign(certificate.text)
-	if err != nil {
-		return none, err
-	}
-	return cache.Credential[*mintedToken]{
-		Value:     &mintedToken{text: signed, header: "agora token=" + signed, quoted: `agora token="` + signed + `"`, expiresAt: t.ExpiresAt()},
-		IssuedAt:  now,
-		ExpiresAt: t.ExpiresAt(),
-	}, nil
+	return p.minted(ctx, p.signing().inUse(), expired.key)
 }

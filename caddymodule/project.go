@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -36,6 +37,7 @@ type project struct {
 	mode  string
 
 	certificate    *secret // nil where none is configured
+	secondary      *secret // nil where none is configured
 	customerID     string  // Basic mode
 	customerSecret *secret // Basic mode
 	authToken      *secret // pre-built mode
@@ -47,10 +49,13 @@ type project struct {
 	fill     bool // tokens in bodies
 
 	static atomic.Pointer[staticCredential] // the last header made of a static secret
-	tokens *tokenCache
+	signs  atomic.Pointer[signing]          // what tokens were signed with last
+	state  *state
+	logger *zap.Logger
 	now    func() time.Time
 
-	refusals refusals
+	mu     sync.Mutex // guards closed, and writes of signs
+	closed bool
 }
 
 // credential is what a call is sent with. A static one has no minted token.
@@ -59,12 +64,13 @@ type credential struct {
 	secret string // the part of header that must not come back
 	minted *mintedToken
 	key    tokenKey
+	signer *signer
 
 	expiresAt time.Time // zero: never
 }
 
 // newProject evaluates c. Errors name the subdirective, never a value.
-func newProject(c Credentials, s Settings, tokens *tokenCache, logger *zap.Logger, now func() time.Time) (*project, error) {
+func newProject(c Credentials, s Settings, shared *state, logger *zap.Logger, now func() time.Time) (*project, error) {
 	if err := c.checkMode(); err != nil {
 		return nil, err
 	}
@@ -72,7 +78,8 @@ func newProject(c Credentials, s Settings, tokens *tokenCache, logger *zap.Logge
 		lifetime: time.Duration(s.ExpiresIn),
 		scope:    s.Scope,
 		quote:    *s.QuoteToken,
-		tokens:   tokens,
+		state:    shared,
+		logger:   logger,
 		now:      now,
 	}
 	var err error
@@ -90,10 +97,13 @@ func newProject(c Credentials, s Settings, tokens *tokenCache, logger *zap.Logge
 			return nil
 		}
 		var made *secret
-		made, err = newSecret(name, raw, check, logger, now)
+		if made, err = newSecret(name, raw, check, logger, now); err == nil {
+			made.failures = &shared.secretFailures
+		}
 		return made
 	}
 	p.certificate = optional("app_certificate", c.AppCertificate, func(v string) error { return checkID("app_certificate", v) })
+	p.secondary = optional("app_certificate_secondary", c.AppCertificateSecondary, func(v string) error { return checkID("app_certificate_secondary", v) })
 	p.customerSecret = optional("customer_secret", c.CustomerSecret, checkSecretText("customer_secret"))
 	p.authToken = optional("auth_token", c.AuthToken, func(v string) error { _, err := parseAuthToken(v, p.appID); return err })
 	callerToken := c.CallerToken
@@ -103,9 +113,6 @@ func newProject(c Credentials, s Settings, tokens *tokenCache, logger *zap.Logge
 		return nil, err
 	}
 
-	if p.certificate != nil {
-		p.certificate.replaced = p.dropTokens
-	}
 	p.fill = p.certificate != nil && (s.FillTokens == nil || *s.FillTokens)
 	switch {
 	case c.CustomerID != "":
@@ -130,6 +137,12 @@ func newProject(c Credentials, s Settings, tokens *tokenCache, logger *zap.Logge
 	default:
 		return nil, errors.New("app_certificate, customer_id or auth_token is required beside app_id")
 	}
+	if p.certificate != nil {
+		if g := p.signing(); p.secondary != nil && g.signers[secondary] == nil {
+			logger.Warn("app_certificate_secondary is the same as app_certificate: there is nothing to fall back on",
+				zap.String("app_id_ends_in", p.ends()))
+		}
+	}
 	return p, nil
 }
 
@@ -150,23 +163,44 @@ func (p *project) authorize(ctx context.Context, op *api.Operation, session api.
 		}
 		return credential{header: static.header, secret: static.secret, expiresAt: static.expiresAt}, nil
 	}
-	key := tokenKey{
-		appID:    p.appID,
-		channel:  stopChannel,
-		account:  stopAccount,
-		lifetime: uint32(p.lifetime / time.Second),
-	}
+	key := tokenKey{channel: stopChannel, account: stopAccount, lifetime: p.seconds(), quoted: p.quote}
 	if p.signsByBody(op) {
 		key.channel, key.account = session.Channel, session.Account
 	}
-	return p.minted(ctx, key)
+	return p.minted(ctx, p.signing().inUse(), key)
 }
+
+// seconds is the lifetime of minted tokens as the vendor counts it.
+func (p *project) seconds() uint32 { return uint32(p.lifetime / time.Second) }
 
 // signsByBody reports whether the token for a call of op carries the channel and
 // account of its body.
 func (p *project) signsByBody(op *api.Operation) bool {
 	return p.mode == modeApp && p.scope == scopeSession && op.SignedByBody
 }
+
+// follow looks at the files of p's secrets, if that has not been done lately.
+func (p *project) follow() {
+	if p.certificate != nil {
+		p.signing()
+	}
+	for _, s := range []*secret{p.customerSecret, p.authToken, p.callerToken} {
+		s.load()
+	}
+}
+
+// followsFiles reports whether any of p's secrets is in a file.
+func (p *project) followsFiles() bool {
+	for _, s := range []*secret{p.certificate, p.secondary, p.customerSecret, p.authToken, p.callerToken} {
+		if s != nil && len(s.files) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// ends is the end of the app ID, to name the app by in the log.
+func (p *project) ends() string { return p.appID[len(p.appID)-4:] }
 
 // callerMay reports whether a caller that sent given as its caller token may use
 // the app. It takes the same time whatever was sent.

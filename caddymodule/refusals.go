@@ -1,46 +1,71 @@
 package caddymodule
 
 import (
-	"crypto/sha256"
-	"sync"
-	"time"
+	"context"
+	"net/http"
+
+	"go.uber.org/zap"
 )
 
-// refusals keeps account of fresh tokens that the vendor refused as it had
-// refused the ones before. The fault then lies with the certificate, not with a
-// token, and every channel would have its token replaced for nothing: so the
-// whole app rests from that, 1 s at first and up to 1 min. Calls go out
-// meanwhile, each once. Another certificate ends the rest.
-type refusals struct {
-	mu          sync.Mutex // guards what follows
-	certificate [sha256.Size]byte
-	count       int // in a row
-	until       time.Time
+// replaceRejected returns a credential in the place of one that the vendor
+// refused in an answer of which seen is the Date. ok is false where there is none
+// to be had: for a static one, and for one that is refused time and again.
+//
+// What it is replaced by depends on why it was refused. A token that was dated by
+// another clock, or signed by another certificate, than a token would be now is
+// replaced by one as it would be now. Otherwise the token itself is at fault, and
+// a new one is made; or the certificate is, and then the other one has its try.
+func (p *project) replaceRejected(ctx context.Context, refused credential, seen sighting) (c credential, ok bool) {
+	if refused.minted == nil {
+		return credential{}, false
+	}
+	if p.state.clock.learn(seen, p.logger) {
+		// All of them are dated wrongly, and so is what their back-offs are about.
+		p.state.dropAll()
+	}
+	g, offset := p.signing(), p.state.clock.offset()
+	use := g.inUse()
+	switch {
+	case refused.minted.offset != offset || refused.signer.id != use.id:
+		p.state.tokens.Reject(refused.key, refused.minted)
+	case g.standing.resting(offset, p.now()) || !p.state.tokens.Reject(refused.key, refused.minted):
+		return credential{}, false
+	case g.other() != nil:
+		use = g.other()
+	}
+	c, err := p.minted(ctx, use, refused.key)
+	return c, err == nil && c.minted != refused.minted
 }
 
-const (
-	restMin = time.Second
-	restMax = time.Minute
-)
-
-// resting reports whether tokens of certificate are not to be replaced now.
-func (r *refusals) resting(certificate [sha256.Size]byte, now time.Time) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	// A rest that lies further ahead than any can be was set by a clock that has
-	// been put back since.
-	return r.certificate == certificate && now.Before(r.until) && r.until.Sub(now) <= restMax
+// resent takes note of how a call fared with the credential of replaceRejected.
+func (p *project) resent(c credential, status int) {
+	g := p.signing()
+	switch {
+	case !g.has(c.signer):
+		// The certificates have changed meanwhile.
+	case status == http.StatusUnauthorized:
+		g.standing.refused(c.minted.offset, p.now())
+	case tellsOfCredential(status):
+		g.standing.accepted()
+		p.state.clock.confirm()
+		p.keepUsing(g, c.signer)
+	}
 }
 
-// record notes whether a token that was just replaced was refused again.
-func (r *refusals) record(refused bool, certificate [sha256.Size]byte, now time.Time) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if !refused || r.certificate != certificate {
-		r.certificate, r.count, r.until = certificate, 0, time.Time{}
+// keepUsing has the signer of an accepted token be the one in use from now on.
+func (p *project) keepUsing(g *signing, s *signer) {
+	before := g.inUse()
+	name, changed := g.use(s)
+	if !changed {
+		return
 	}
-	if refused {
-		r.until = now.Round(0).Add(min(restMin<<min(r.count, 6), restMax))
-		r.count++
-	}
+	p.state.drop(before.id)
+	p.logger.Warn("the vendor has refused a token of the app certificate that was in use and accepted one of the other: the other is used from now on; see whether the first is still enabled",
+		zap.String("app_id_ends_in", p.ends()), zap.String("in_use", name))
+}
+
+// tellsOfCredential reports whether a status other than 401 says that a
+// credential was accepted. A gateway that is overloaded may not have looked at it.
+func tellsOfCredential(status int) bool {
+	return status < http.StatusInternalServerError && status != http.StatusTooManyRequests && status != http.StatusRequestTimeout
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -20,15 +21,17 @@ type secret struct {
 	raw   string // as configured
 	check func(string) error
 
-	replaced func(previous *secretValue) // called when a file has brought another value; may be nil
-
-	files  []string // of {file.*} placeholders in raw
-	logger *zap.Logger
-	now    func() time.Time
+	files    []string       // of {file.*} placeholders in raw
+	failures *atomic.Uint64 // counts contents of the files that could not be used; may be nil
+	logger   *zap.Logger
+	now      func() time.Time
 
 	value     atomic.Pointer[secretValue]
 	checkedAt atomic.Int64 // Unix nanoseconds of the last look at the files
-	bad       atomic.Bool  // the files' present content was refused, and that was said
+
+	mu    sync.Mutex // held by the one that looks at the files; guards what follows
+	stamp stamp      // of the content that was read last
+	bad   bool       // the content that is there now was refused, and that was said
 }
 
 // secretValue is one value of a secret. A new value is another secretValue, so
@@ -36,7 +39,6 @@ type secret struct {
 type secretValue struct {
 	text     string
 	identity [sha256.Size]byte // of text, to key by without holding it
-	stamp    string            // of the files that it was read from
 }
 
 // fileCheckInterval is how often the files of a secret are looked at, at most.
@@ -57,6 +59,7 @@ func newSecret(name, raw string, check func(string) error, logger *zap.Logger, n
 			zap.String("subdirective", name))
 	}
 	s.checkedAt.Store(now().UnixNano())
+	s.stamp = s.look() // before the reading, so that a change during it is seen the next time
 	value, err := s.read()
 	if err != nil {
 		return nil, err
@@ -65,45 +68,76 @@ func newSecret(name, raw string, check func(string) error, logger *zap.Logger, n
 	return s, nil
 }
 
-// load returns the present value. A file that has changed is read again, at most
-// once per fileCheckInterval; what cannot be used is reported once and leaves
-// the value as it is.
+// load returns the present value, or nil where s is nil. A file that has changed
+// is read again, at most once per fileCheckInterval; what cannot be used is
+// reported once and leaves the value as it is. Only one caller at a time waits for
+// the files: the others have the present value meanwhile.
 func (s *secret) load() *secretValue {
-	current := s.value.Load()
+	if s == nil {
+		return nil
+	}
 	if len(s.files) == 0 {
-		return current
+		return s.value.Load()
 	}
-	now, last := s.now().UnixNano(), s.checkedAt.Load()
-	if since := now - last; since >= 0 && since < int64(fileCheckInterval) || !s.checkedAt.CompareAndSwap(last, now) {
-		return current
+	now, last := s.now(), s.checkedAt.Load()
+	since := now.UnixNano() - last
+	if since >= 0 && since < int64(fileCheckInterval) || !s.mu.TryLock() {
+		return s.value.Load()
 	}
-	if s.stamp() == current.stamp {
-		s.bad.Store(false)
-		return current
+	defer s.mu.Unlock()
+	if s.checkedAt.CompareAndSwap(last, now.UnixNano()) {
+		s.follow(now)
 	}
-	value, err := s.read()
-	if err != nil {
-		if !s.bad.Swap(true) {
-			s.logger.Error("a secret's file has changed but cannot be used: keeping the previous value", zap.Error(err))
-		}
-		return current
-	}
-	s.bad.Store(false)
-	s.value.Store(value)
-	if value.identity == current.identity {
-		return value
-	}
-	if s.replaced != nil {
-		s.replaced(current)
-	}
-	s.logger.Info("a secret's file has changed: using the new value", zap.String("subdirective", s.name))
-	return value
+	return s.value.Load()
 }
 
-// read evaluates the placeholders. The stamp is taken first, so that a change
-// during the reading is seen the next time.
+// present returns the present value without a look at the files, or nil where s
+// is nil.
+func (s *secret) present() *secretValue {
+	if s == nil {
+		return nil
+	}
+	return s.value.Load()
+}
+
+// follow reads the files again if they have changed. It is called with s.mu held.
+func (s *secret) follow(now time.Time) {
+	before := s.look()
+	if before == s.stamp && !before.recent(now) {
+		return
+	}
+	value, err := s.read()
+	if s.look() != before {
+		return // they are being written: the next look will see what comes of it
+	}
+	s.stamp = before
+	if err != nil {
+		s.report(err)
+		return
+	}
+	s.bad = false
+	if value.identity == s.value.Load().identity {
+		return
+	}
+	s.value.Store(value)
+	s.logger.Info("a secret's file has changed: using the new value", zap.String("subdirective", s.name))
+}
+
+// report says once that the files have something in them that cannot be used.
+func (s *secret) report(err error) {
+	if s.bad {
+		return
+	}
+	s.bad = true
+	if s.failures != nil {
+		s.failures.Add(1)
+	}
+	s.logger.Error("a secret's file has changed but cannot be used: keeping the previous value",
+		zap.String("subdirective", s.name), zap.Error(err))
+}
+
+// read evaluates the placeholders.
 func (s *secret) read() (*secretValue, error) {
-	stamp := s.stamp()
 	text, err := replace(s.name, s.raw)
 	if err != nil {
 		return nil, err
@@ -114,13 +148,30 @@ func (s *secret) read() (*secretValue, error) {
 		}
 		return nil, err
 	}
-	return &secretValue{text: text, identity: sha256.Sum256([]byte(text)), stamp: stamp}, nil
+	return &secretValue{text: text, identity: sha256.Sum256([]byte(text))}, nil
 }
 
-// stamp identifies the content of the files without reading them. Stat follows
-// symbolic links, which is how Kubernetes swaps mounted secrets.
-func (s *secret) stamp() string {
+// stamp identifies the content of files without reading them.
+type stamp struct {
+	files   string    // size, time and identity of each
+	changed time.Time // the latest of their times
+}
+
+// stampResolution is how coarse the times of files may be. A file that has been
+// rewritten twice within it may look as if it had been once.
+const stampResolution = 2 * time.Second
+
+// recent reports whether files may have changed again since, without the stamp
+// showing it.
+func (s stamp) recent(now time.Time) bool {
+	return now.Sub(s.changed).Abs() <= stampResolution
+}
+
+// look returns the stamp of the files. Stat follows symbolic links, which is how Kubernetes
+// swaps mounted secrets.
+func (s *secret) look() stamp {
 	var b strings.Builder
+	var made stamp
 	for _, name := range s.files {
 		info, err := os.Stat(name)
 		if err != nil {
@@ -128,8 +179,12 @@ func (s *secret) stamp() string {
 			continue
 		}
 		fmt.Fprintf(&b, "%d %d %s;", info.ModTime().UnixNano(), info.Size(), fileID(info))
+		if info.ModTime().After(made.changed) {
+			made.changed = info.ModTime()
+		}
 	}
-	return b.String()
+	made.files = b.String()
+	return made
 }
 
 // trimEnd removes the white space that files and shells leave at the end.

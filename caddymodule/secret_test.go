@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,12 +15,17 @@ import (
 )
 
 // testClock is a clock that tests set.
-type testClock struct{ at time.Time }
+type testClock struct{ at atomic.Pointer[time.Time] }
 
-func (c *testClock) now() time.Time          { return c.at }
-func (c *testClock) advance(d time.Duration) { c.at = c.at.Add(d) }
+func (c *testClock) now() time.Time          { return *c.at.Load() }
+func (c *testClock) set(at time.Time)        { c.at.Store(&at) }
+func (c *testClock) advance(d time.Duration) { c.set(c.now().Add(d)) }
 
-func newTestClock() *testClock { return &testClock{time.Unix(1700000000, 0)} }
+func newTestClock() *testClock {
+	c := new(testClock)
+	c.set(time.Unix(1700000000, 0))
+	return c
+}
 
 func observed() (*zap.Logger, *observer.ObservedLogs) {
 	core, logs := observer.New(zapcore.DebugLevel)

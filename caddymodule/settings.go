@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"time"
@@ -26,6 +27,12 @@ type Credentials struct {
 	// AppCertificate is the project's App Certificate, 32 hexadecimal digits.
 	// It may stand beside the other two modes, whose header does not use it.
 	AppCertificate string `json:"app_certificate,omitempty"`
+
+	// AppCertificateSecondary is the project's secondary App Certificate, beside
+	// AppCertificate. When the vendor refuses a token that was signed with one
+	// of the two, the call is sent once more with a token of the other; if that
+	// is accepted, the other is used from then on. Default: none.
+	AppCertificateSecondary string `json:"app_certificate_secondary,omitempty"`
 
 	// CustomerID and CustomerSecret are the RESTful API key and secret of
 	// Basic mode. Both or neither; not together with AuthToken.
@@ -167,14 +174,17 @@ func (s Settings) over(defaults Settings) Settings {
 }
 
 // over returns c with the gaps filled from defaults. A mode that c sets replaces
-// the mode of defaults as a whole, so that the two cannot mix.
+// the mode of defaults as a whole, so that the two cannot mix; nor can the
+// certificates of one pair with those of another.
 func (c Credentials) over(defaults Credentials) Credentials {
 	if c.CustomerID == "" && c.CustomerSecret == "" && c.AuthToken == "" {
 		c.CustomerID, c.CustomerSecret = defaults.CustomerID, defaults.CustomerSecret
 		c.AuthToken = defaults.AuthToken
 	}
+	if c.AppCertificate == "" && c.AppCertificateSecondary == "" {
+		c.AppCertificate, c.AppCertificateSecondary = defaults.AppCertificate, defaults.AppCertificateSecondary
+	}
 	setDefault(&c.AppID, defaults.AppID)
-	setDefault(&c.AppCertificate, defaults.AppCertificate)
 	setDefault(&c.CallerToken, defaults.CallerToken)
 	return c
 }
@@ -233,6 +243,8 @@ func checkID(name, value string) error {
 	return nil
 }
 
+var errSecondaryAlone = errors.New("app_certificate is required beside app_certificate_secondary")
+
 // checkMode checks that the fields of one block belong together.
 func (c Credentials) checkMode() error {
 	switch {
@@ -242,6 +254,8 @@ func (c Credentials) checkMode() error {
 		return fmt.Errorf("customer_id is required when customer_secret is set")
 	case c.CustomerID != "" && c.AuthToken != "":
 		return fmt.Errorf("auth_token and customer_id are mutually exclusive")
+	case c.AppCertificateSecondary != "" && c.AppCertificate == "":
+		return errSecondaryAlone
 	}
 	return nil
 }

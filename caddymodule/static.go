@@ -43,10 +43,7 @@ func (p *project) preBuilt() (*staticCredential, error) {
 	if err != nil {
 		return nil, err
 	}
-	static := &staticCredential{source: value, header: "agora token=" + t.text, secret: t.text, expiresAt: t.expiresAt}
-	if p.quote {
-		static.header = `agora token="` + t.text + `"`
-	}
+	static := &staticCredential{source: value, header: tokenHeader(t.text, p.quote), secret: t.text, expiresAt: t.expiresAt}
 	p.static.Store(static)
 	return static, nil
 }
@@ -60,9 +57,8 @@ type authToken struct {
 // "agora token=" in front and quotes around it.
 func parseAuthToken(value, appID string) (authToken, error) {
 	text := value
-	const scheme = "agora token="
-	if len(text) >= len(scheme) && strings.EqualFold(text[:len(scheme)], scheme) {
-		text = strings.Trim(text[len(scheme):], `"`)
+	if len(text) >= len(tokenScheme) && strings.EqualFold(text[:len(tokenScheme)], tokenScheme) {
+		text = strings.Trim(text[len(tokenScheme):], `"`)
 	}
 	t, err := token.Parse(text)
 	if err != nil {

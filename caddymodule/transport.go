@@ -39,6 +39,7 @@ type Transport struct {
 	http            *reverseproxy.HTTPTransport
 	proxied         bool          // a forward proxy was configured
 	responseTimeout time.Duration // from the connection to the response header
+	known           *knownAddresses
 	logger          *zap.Logger
 }
 
@@ -97,7 +98,10 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 		return fmt.Errorf("loading the http transport: %w", err)
 	}
 	t.http = mod.(*reverseproxy.HTTPTransport)
-	t.guardDial()
+	t.known = app.state.known
+	if err := t.guardDial(); err != nil {
+		return err
+	}
 	// A connection that has died without a word is given up, instead of being
 	// used for every call until TCP notices.
 	t.http.Transport.HTTP2 = &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout}
@@ -174,9 +178,9 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	caddyhttp.SetVar(r.Context(), retryVar, nil)
 
-	res, err := t.try(r, call)
+	res, seen, err := t.send(r, call)
 	if err == nil && res.StatusCode == http.StatusUnauthorized {
-		res, err = t.reauthorize(r, call, res)
+		res, err = t.reauthorize(r, call, res, seen)
 	}
 	if err != nil {
 		if call.unavailable == nil || call.hasMore() {
@@ -187,7 +191,7 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		res = call.unavailable
 	}
 	if movesOn(res.StatusCode) && call.operation.Method == http.MethodGet && call.hasMore() && call.keep(res) {
-		call.outcome, call.cause = sent, region.Unreachable
+		call.outcome, call.cause = sent, region.Unavailable
 		caddyhttp.SetVar(r.Context(), retryVar, "true")
 		return nil, fmt.Errorf("%s answered %d", call.endpoint.Host, res.StatusCode)
 	}
@@ -199,19 +203,37 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return clean(res, call), nil
 }
 
+// send is try, and takes note of the answer's Date.
+func (t *Transport) send(r *http.Request, call *Call) (*http.Response, sighting, error) {
+	sent := call.now()
+	res, err := t.try(r, call)
+	if err != nil {
+		return nil, sighting{}, err
+	}
+	clock := &call.project.state.clock
+	seen := clock.sighting(res.Header, sent, call.now())
+	clock.observe(seen, t.logger)
+	return res, seen, nil
+}
+
 // reauthorize answers a 401: a minted token is replaced, and the call is sent
 // once more to the same endpoint. Where that cannot be, the 401 stays.
-func (t *Transport) reauthorize(r *http.Request, call *Call, refused *http.Response) (*http.Response, error) {
-	fresh, ok := call.project.replaceRejected(r.Context(), call.credential)
+func (t *Transport) reauthorize(r *http.Request, call *Call, refused *http.Response, seen sighting) (*http.Response, error) {
+	fresh, ok := call.project.replaceRejected(r.Context(), call.credential, seen)
 	if !ok {
 		return refused, nil
 	}
 	previous := call.credential
 	call.credential, call.refused = fresh, previous.secret
-	res, err := t.try(r, call)
+	if err := call.refill(); err != nil {
+		t.logger.Error("completing a body again", zap.Error(err))
+		call.credential = previous
+		return refused, nil
+	}
+	res, _, err := t.send(r, call)
 	switch {
 	case err == nil:
-		call.project.resent(res.StatusCode == http.StatusUnauthorized)
+		call.project.resent(fresh, res.StatusCode)
 		discard(refused)
 		return res, nil
 	case call.outcome == notSent:
