@@ -154,12 +154,12 @@ func TestDemoPrintsCallsThatWork(t *testing.T) {
 		t.Skip("curl is not installed: the lines that the demo prints cannot be run")
 	}
 	port, simulated := freePort(t), freePort(t)
-	s := boot{args: []string{"convoai", "demo", "--listen", "127.0.0.1:" + port, "--simulator-listen", "127.0.0.1:" + simulated}, listens: port}.start(t)
-	lines := regexp.MustCompile(`(?m)^\s*(curl .*)$`)
+	s := boot{args: []string{"convoai", "demo", "--listen", "127.0.0.1:" + port, "--simulator-listen", "127.0.0.1:" + simulated}, listens: port, says: "curl "}.start(t)
+	lines := regexp.MustCompile(`(?m)^\s*(curl .*)\n`)
 	var found []string
 	waitFor(t, "the demo to print two curl lines", func() bool {
 		found = nil
-		for _, match := range lines.FindAllStringSubmatch(s.stdout.String()+"\n"+s.stderr.String(), -1) {
+		for _, match := range lines.FindAllStringSubmatch(s.stdout.String(), -1) {
 			found = append(found, match[1])
 		}
 		return len(found) == 2
@@ -189,6 +189,7 @@ func TestRunCommandNeedsNoConfigurationFile(t *testing.T) {
 		args:    []string{"convoai", "run", "--listen", "127.0.0.1:" + port, "--upstream", "https://127.0.0.1:" + up.port, "--upstream-ca", authority},
 		env:     append([]string{"CONVOAI_CALLER_TOKEN=canary-caller"}, vendorEnv...),
 		listens: port,
+		says:    "convoai: listening on ",
 	}.start(t)
 	wantError(t, s.send("POST", joinA, joinBody("room", "1")), http.StatusUnauthorized, "CallerNotAuthorized")
 	if a := s.send("POST", joinA, joinBody("room", "1"), "X-Convoai-Caller-Token: canary-caller"); a.StatusCode != http.StatusOK {

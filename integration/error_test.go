@@ -127,7 +127,7 @@ func errorSites(t *testing.T, extra string) *sidecar {
 	names := newResolver(t, nil)
 	config := global
 	for _, s := range []struct{ host, settings string }{
-		{"main.test", credentialsA + "\nmax_body 1KiB\nresponse_timeout 300ms\n" + toPlain(up.URL)},
+		{"main.test", credentialsA + "\nmax_body 1KiB\nresponse_timeout 1s\n" + toPlain(up.URL)},
 		{"caller.test", credentialsA + "\ncaller_token {env.CALLER}\n" + toPlain(up.URL)},
 		{"host.test", credentialsA + "\nallow_host other.test\n" + toPlain(up.URL)},
 		{"peer.test", credentialsA + "\nallow_from 127.0.0.9\n" + toPlain(up.URL)},

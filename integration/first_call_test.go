@@ -16,7 +16,7 @@ func newSimulator(t *testing.T, options simulator.Options) (s *simulator.Simulat
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := s.Listen("127.0.0.1:0", &certificate)
+	server, err := s.Listen("127.0.0.1:"+freePort(t), &certificate)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -40,8 +40,8 @@ func TestReplacedCertificateFileSignsTheNextCalls(t *testing.T) {
 		began := time.Now()
 		now := before
 		waitFor(t, "another token", func() bool { now = next(); return now != before })
-		if took := time.Since(began); took > 2*time.Second {
-			t.Errorf("the file was noticed after %s, want 2s at most", took)
+		if took := time.Since(began); took > 10*time.Second {
+			t.Errorf("the file, which is looked at once a second, was noticed after %s", took)
 		}
 		return now
 	}

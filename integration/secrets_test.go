@@ -142,7 +142,7 @@ http://minted.test:<PORT> {
 		app_id {env.A_ID}
 		app_certificate {env.CERTIFICATE}
 		caller_token {env.CALLER}
-		response_timeout 300ms
+		response_timeout 1s
 		<TO>
 		header_down X-Call {http.vars.convoai.call}
 		header_down X-Request-Authorization {http.request.header.Authorization}

@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -21,7 +21,11 @@ import (
 
 // patience is how long a test waits for what must come. It is a bound, not a
 // pause.
-const patience = 20 * time.Second
+const patience = 60 * time.Second
+
+// prompt bounds what takes a moment, so that only waiting for a time-out takes
+// longer, however busy the machine is.
+const prompt = 20 * time.Second
 
 // sidecar is a running binary.
 type sidecar struct {
@@ -46,10 +50,14 @@ type boot struct {
 	files     map[string]string
 	args      []string // default: run --config Caddyfile
 	listens   string   // the port that args make it listen on; default: <PORT>
+	says      string   // what it prints once it serves; default: Caddy's line
 }
 
-// start runs the binary with a Caddyfile and waits until it accepts connections.
-// The process ends with the test.
+// serving is what Caddy logs when all listeners of its first configuration are up.
+const serving = "serving initial configuration"
+
+// start runs the binary with a Caddyfile and waits until it serves all that is
+// in there. The process ends with the test.
 func start(t *testing.T, caddyfile string, env ...string) *sidecar {
 	t.Helper()
 	return boot{caddyfile: caddyfile, env: env}.start(t)
@@ -57,21 +65,6 @@ func start(t *testing.T, caddyfile string, env ...string) *sidecar {
 
 func (b boot) start(t *testing.T) *sidecar {
 	t.Helper()
-	for range 3 {
-		s, err := b.try(t)
-		if err == nil {
-			return s
-		}
-		// Another process may have taken the port in between.
-		if !strings.Contains(err.Error(), "address already in use") {
-			t.Fatal(err)
-		}
-	}
-	t.Fatal("no free port in three tries")
-	return nil
-}
-
-func (b boot) try(t *testing.T) (*sidecar, error) {
 	s := b.prepare(t)
 	if b.listens != "" {
 		s.port, s.url = b.listens, "http://127.0.0.1:"+b.listens
@@ -84,7 +77,7 @@ func (b boot) try(t *testing.T) (*sidecar, error) {
 	s.stdout, s.stderr = new(buffer), new(buffer)
 	cmd.Stdout, cmd.Stderr = s.stdout, s.stderr
 	if err := cmd.Start(); err != nil {
-		return nil, err
+		t.Fatal(err)
 	}
 	processes.add(cmd)
 	s.pid = cmd.Process.Pid
@@ -97,6 +90,7 @@ func (b boot) try(t *testing.T) (*sidecar, error) {
 	var once sync.Once
 	s.stop = func() {
 		once.Do(func() {
+			s.client.CloseIdleConnections()
 			_ = cmd.Process.Signal(syscall.SIGTERM)
 			select {
 			case <-ended:
@@ -105,34 +99,60 @@ func (b boot) try(t *testing.T) (*sidecar, error) {
 				_ = cmd.Process.Kill()
 				<-ended
 			}
-			s.client.CloseIdleConnections()
 			if out := s.stderr.String(); strings.Contains(out, "DATA RACE") || strings.Contains(out, "panic") {
 				t.Errorf("the binary reports a race or a panic:\n%s", out)
+			} else if t.Failed() {
+				t.Logf("the binary on port %s logged:\n%s", s.port, excerpt(out))
 			}
 		})
 	}
 	t.Cleanup(s.stop)
 
-	deadline := time.Now().Add(patience)
-	for time.Now().Before(deadline) {
-		conn, err := net.DialTimeout("tcp", "127.0.0.1:"+s.port, time.Second)
-		if err == nil {
-			_ = conn.Close()
-			return s, nil
-		}
+	for deadline := time.After(patience); !b.up(s); {
 		select {
 		case <-ended:
-			return nil, fmt.Errorf("the binary ended before it listened:\n%s", s.stderr)
-		case <-time.After(5 * time.Millisecond):
+			t.Fatalf("the binary ended before it served:\n%s", s.stderr)
+		case <-deadline:
+			t.Fatalf("the binary does not serve:\n%s", s.stderr)
+		case <-time.After(2 * time.Millisecond):
 		}
 	}
-	return nil, fmt.Errorf("the binary does not listen:\n%s", s.stderr)
+	return s
+}
+
+// up reports whether s serves: it says so itself, of all its listeners. A command
+// of which nothing is known but where it listens is connected to instead.
+func (b boot) up(s *sidecar) bool {
+	says := b.says
+	if b.args == nil {
+		says = serving
+	}
+	if says != "" {
+		return contains(s.stderr, says) || contains(s.stdout, says)
+	}
+	conn, err := net.DialTimeout("tcp", "127.0.0.1:"+s.port, time.Second)
+	if err == nil {
+		_ = conn.Close()
+	}
+	return err == nil
+}
+
+// secretValues are those that an excerpt of a log may not show.
+var secretValues = regexp.MustCompile(`007eJ[\w+/=-]+|(?i)` + certificateA + `|` + certificateB + `|c0ffee[0-9a-f]{26}|canary[\w-]*`)
+
+// excerpt is the end of a log, for the message of a test that has failed.
+func excerpt(log string) string {
+	const most = 16 << 10
+	if len(log) > most {
+		log = "…" + log[len(log)-most:]
+	}
+	return secretValues.ReplaceAllString(log, "[redacted]")
 }
 
 // prepare makes the directory of a process, with its Caddyfile.
 func (b boot) prepare(t *testing.T) *sidecar {
 	t.Helper()
-	s := &sidecar{t: t, dir: t.TempDir(), port: freePort(t), client: &http.Client{
+	s := &sidecar{t: t, dir: t.TempDir(), port: freePort(t), other: freePort(t), client: &http.Client{
 		Transport:     &http.Transport{MaxIdleConnsPerHost: 64},
 		Timeout:       patience,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -142,7 +162,6 @@ func (b boot) prepare(t *testing.T) *sidecar {
 	for name, content := range b.files {
 		writeFile(t, filepath.Join(s.dir, name), content)
 	}
-	s.other = freePort(t)
 	s.write(b.caddyfile)
 	return s
 }
@@ -276,17 +295,6 @@ func waitFor(t *testing.T, what string, done func() bool) {
 			t.Fatalf("waited %s for %s", patience, what)
 		}
 	}
-}
-
-// freePort returns a TCP port of 127.0.0.1 that nobody listens on.
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
 }
 
 func writeFile(t *testing.T, name, content string) {

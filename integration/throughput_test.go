@@ -92,13 +92,8 @@ func startPair(b *testing.B, one, other string) (first, second string) {
 	addresses := make([]string, 2)
 	ports := make([]string, 2)
 	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			b.Fatal(err)
-		}
-		addresses[i] = l.Addr().String()
-		_, ports[i], _ = net.SplitHostPort(addresses[i])
-		_ = l.Close()
+		ports[i] = freePort(b)
+		addresses[i] = "127.0.0.1:" + ports[i]
 	}
 	dir := b.TempDir()
 	config := filepath.Join(dir, "Caddyfile")
@@ -237,10 +232,7 @@ func readHead(r *bufio.Reader) (first string, length int, err error) {
 // as possible, and returns its address.
 func echoUpstream(b *testing.B) string {
 	b.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
+	l := listen(b)
 	b.Cleanup(func() { _ = l.Close() })
 	const body = `{"agent_id":"1NT29X10YHxxxxxWJOXLYHNYB","status":"RUNNING"}`
 	response := fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)

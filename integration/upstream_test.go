@@ -86,7 +86,7 @@ const okBody = `{"agent_id":"1NT29X10YHxxxxxWJOXLYHNYB","create_ts":1737111452,"
 // answers 200.
 func newUpstream(t *testing.T, handler http.HandlerFunc) *upstream {
 	t.Helper()
-	u := unstarted(handler)
+	u := unstarted(t, handler)
 	u.EnableHTTP2 = true
 	u.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}}
 	u.StartTLS()
@@ -97,18 +97,19 @@ func newUpstream(t *testing.T, handler http.HandlerFunc) *upstream {
 // newPlainUpstream is newUpstream without TLS.
 func newPlainUpstream(t *testing.T, handler http.HandlerFunc) *upstream {
 	t.Helper()
-	u := unstarted(handler)
+	u := unstarted(t, handler)
 	u.Start()
 	u.started(t)
 	return u
 }
 
-func unstarted(handler http.HandlerFunc) *upstream {
+func unstarted(t *testing.T, handler http.HandlerFunc) *upstream {
+	t.Helper()
 	if handler == nil {
 		handler = func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, okBody) }
 	}
 	u := &upstream{handler: handler}
-	u.Server = httptest.NewUnstartedServer(u)
+	u.Server = &httptest.Server{Listener: listen(t), Config: &http.Server{Handler: u}}
 	u.Config.ErrorLog = log.New(io.Discard, "", 0)
 	u.Config.ConnState = func(_ net.Conn, state http.ConnState) {
 		if state == http.StateNew {
@@ -195,10 +196,7 @@ func newWire(t *testing.T, respond func(conn net.Conn)) *wire {
 			_, _ = fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s", len(okBody), okBody)
 		}
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := listen(t)
 	w := &wire{url: "http://" + l.Addr().String()}
 	var serving sync.WaitGroup
 	serving.Go(func() {

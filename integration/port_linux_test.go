@@ -1,0 +1,93 @@
+package integration
+
+import (
+	"errors"
+	"net"
+	"os"
+	"strconv"
+	"syscall"
+	"testing"
+)
+
+// reusePort is SO_REUSEPORT, which package syscall lacks on amd64.
+const reusePort = 0xf
+
+// reservePort reserves a TCP port of 127.0.0.1 by a socket that is bound to it
+// and never listens.
+//
+// It is bound without SO_REUSEADDR and SO_REUSEPORT, so that nobody else has the
+// port. Both are set then, so that whoever is given the number can listen there,
+// be it with SO_REUSEPORT, as Caddy does, or without. The kernel gives a port that
+// somebody is bound to neither to those who ask for any port nor to connections
+// that leave this machine; another test run is not given it either.
+func reservePort() (port int, release func(), err error) {
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return 0, nil, os.NewSyscallError("socket", err)
+	}
+	release = func() { _ = syscall.Close(fd) }
+	if port, err = bindAlone(fd, 0); err != nil {
+		release()
+		return 0, nil, err
+	}
+	for _, option := range []int{syscall.SO_REUSEADDR, reusePort} {
+		if err := syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, option, 1); err != nil {
+			release()
+			return 0, nil, os.NewSyscallError("setsockopt", err)
+		}
+	}
+	return port, release, nil
+}
+
+// bindAlone binds a socket to a port of 127.0.0.1, any for 0, and returns it.
+func bindAlone(fd, port int) (int, error) {
+	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		return 0, os.NewSyscallError("bind", err)
+	}
+	name, err := syscall.Getsockname(fd)
+	if err != nil {
+		return 0, os.NewSyscallError("getsockname", err)
+	}
+	return name.(*syscall.SockaddrInet4).Port, nil
+}
+
+func TestReservedPortIsForThoseWhoAreGivenIt(t *testing.T) {
+	address := "127.0.0.1:" + freePort(t)
+	if conn, err := net.Dial("tcp", address); !errors.Is(err, syscall.ECONNREFUSED) {
+		if err == nil {
+			_ = conn.Close()
+		}
+		t.Errorf("nobody listens, and connecting ended with %v", err)
+	}
+	shared := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		var err error
+		return errors.Join(c.Control(func(fd uintptr) { err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, reusePort, 1) }), err)
+	}}
+	for range 2 { // again once it was closed
+		for name, config := range map[string]net.ListenConfig{"alone": {}, "as Caddy does": shared} {
+			l, err := config.Listen(t.Context(), "tcp", address)
+			if err != nil {
+				t.Fatalf("listening %s: %v", name, err)
+			}
+			conn, err := net.Dial("tcp", address)
+			if err != nil {
+				t.Errorf("connecting to who listens %s: %v", name, err)
+			} else {
+				_ = conn.Close()
+			}
+			_ = l.Close()
+		}
+	}
+
+	// Another run of the tests does not get it.
+	_, text, _ := net.SplitHostPort(address)
+	port, _ := strconv.Atoi(text)
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(fd)
+	if _, err := bindAlone(fd, port); !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("reserving it once more ended with %v", err)
+	}
+}

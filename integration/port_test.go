@@ -1,0 +1,31 @@
+package integration
+
+import (
+	"net"
+	"strconv"
+	"testing"
+)
+
+// freePort returns a TCP port of 127.0.0.1 that is the test's until it ends:
+// nobody who was not given the number gets it. While nobody listens there,
+// connections to it are refused.
+func freePort(t testing.TB) string {
+	t.Helper()
+	port, release, err := reservePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(release)
+	return strconv.Itoa(port)
+}
+
+// listen listens on a port of freePort, which remains the test's once the
+// listener is closed.
+func listen(t testing.TB) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:"+freePort(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
