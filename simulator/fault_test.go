@@ -301,7 +301,7 @@ func (l *pipeListener) Addr() net.Addr { return &net.TCPAddr{} }
 // waitFor waits for another process or goroutine that offers nothing to wait on.
 func waitFor(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !done(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !done(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited in vain for %s", what)
 		}

@@ -77,7 +77,7 @@ func TestServerReportsAFailingListener(t *testing.T) {
 	listener.Close()
 	select {
 	case <-server.Done():
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the server goes on without a listener")
 	}
 	if server.Err() == nil {
@@ -115,7 +115,7 @@ func TestShutdownAnswersWhatIsUnderWayAndEndsStalls(t *testing.T) {
 		calls := b.Calls()
 		return len(calls) == 2 && len(calls[0].Body) > 0 && len(calls[1].Body) > 0
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := server.Shutdown(ctx); err != nil {
 		t.Fatal(err)
@@ -134,8 +134,13 @@ func TestShutdownAnswersWhatIsUnderWayAndEndsStalls(t *testing.T) {
 	if server.Err() != nil {
 		t.Error(server.Err())
 	}
-	if _, err := net.Dial("tcp", server.Addr().String()); err == nil {
-		t.Error("still accepts connections")
+	// Somebody else may have the port by now, so a connection would say nothing.
+	before := len(b.Calls())
+	if response, err := post(ctx, b, client, server.URL(), joinBody("c", "room-1")); err == nil {
+		response.Body.Close()
+	}
+	if len(b.Calls()) != before {
+		t.Error("still takes calls")
 	}
 }
 

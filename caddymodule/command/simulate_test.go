@@ -41,7 +41,7 @@ func (l *lockedBuffer) String() string {
 func (l *lockedBuffer) waitFor(t *testing.T, pattern string) string {
 	t.Helper()
 	expression := regexp.MustCompile(pattern)
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		if match := expression.FindStringSubmatch(l.String()); match != nil {
 			return match[1]
 		}
@@ -72,14 +72,19 @@ type simulation struct {
 func startSimulate(t *testing.T, flags simulateFlags) *simulation {
 	t.Helper()
 	s := &simulation{status: make(chan int, 1)}
+	ended := make(chan struct{})
 	flags.listen = "127.0.0.1:0"
 	if flags.options.Quota == 0 {
 		flags.options.Quota = simulator.DefaultQuota
 	}
 	ctx, stop := context.WithCancel(t.Context())
-	t.Cleanup(stop)
+	t.Cleanup(func() {
+		stop()
+		<-ended
+	})
 	s.stop = stop
 	go func() {
+		defer close(ended)
 		status, err := flags.run(ctx, &s.stdout, &s.stderr)
 		if err != nil {
 			t.Error(err)
