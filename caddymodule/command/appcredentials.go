@@ -21,6 +21,7 @@ const (
 // pre-built token, else tokens minted with the app certificate.
 type appCredentials struct {
 	appID, appCertificate      setting
+	appCertificateSecondary    setting
 	customerID, customerSecret setting
 	authToken                  setting
 }
@@ -53,6 +54,7 @@ func envAppCredentials() (c appCredentials, err error) {
 	}{
 		{&c.appID, envAppID},
 		{&c.appCertificate, envAppCertificate},
+		{&c.appCertificateSecondary, envAppCertificateSecondary},
 		{&c.customerID, envCustomerID},
 		{&c.customerSecret, envCustomerSecret},
 		{&c.authToken, envAuthToken},
@@ -66,12 +68,14 @@ func envAppCredentials() (c appCredentials, err error) {
 
 // check finds what cannot be used, whatever it is to be used for.
 func (c appCredentials) check() error {
-	for _, id := range []setting{c.appID, c.appCertificate} {
+	for _, id := range []setting{c.appID, c.appCertificate, c.appCertificateSecondary} {
 		if id.isSet() && !token.ValidID(id.value) {
 			return fmt.Errorf("%s must be 32 hexadecimal digits", id.from)
 		}
 	}
 	switch {
+	case c.appCertificateSecondary.isSet() && !c.appCertificate.isSet():
+		return fmt.Errorf("%s is set, so AGORA_APP_CERTIFICATE is needed as well", c.appCertificateSecondary.from)
 	case c.customerID.isSet() && !c.customerSecret.isSet():
 		return fmt.Errorf("%s is set, so AGORA_CUSTOMER_SECRET is needed as well", c.customerID.from)
 	case !c.customerID.isSet() && c.customerSecret.isSet():
@@ -146,10 +150,11 @@ func (c appCredentials) forConfig() caddymodule.Credentials {
 		appID = c.appID.value // of a flag, and no secret
 	}
 	return caddymodule.Credentials{
-		AppID:          appID,
-		AppCertificate: c.appCertificate.placeholder,
-		CustomerID:     c.customerID.placeholder,
-		CustomerSecret: c.customerSecret.placeholder,
-		AuthToken:      c.authToken.placeholder,
+		AppID:                   appID,
+		AppCertificate:          c.appCertificate.placeholder,
+		AppCertificateSecondary: c.appCertificateSecondary.placeholder,
+		CustomerID:              c.customerID.placeholder,
+		CustomerSecret:          c.customerSecret.placeholder,
+		AuthToken:               c.authToken.placeholder,
 	}
 }

@@ -61,6 +61,8 @@ func TestUnusableCredentialsNameTheirVariable(t *testing.T) {
 		{"app ID of the vendor's name", "", map[string]string{"APP_ID": "canary"}, "APP_ID must be"},
 		{"app ID flag", "canary", map[string]string{"AGORA_APP_ID": testAppID}, "--app-id must be"},
 		{"certificate", "", map[string]string{"AGORA_APP_CERTIFICATE": "canary"}, "AGORA_APP_CERTIFICATE must be 32 hexadecimal digits"},
+		{"secondary certificate", "", map[string]string{"AGORA_APP_CERTIFICATE": testAppCertificate, "AGORA_APP_CERTIFICATE_SECONDARY": "canary"}, "AGORA_APP_CERTIFICATE_SECONDARY must be 32 hexadecimal digits"},
+		{"secondary certificate alone", "", map[string]string{"AGORA_APP_CERTIFICATE_SECONDARY": testAppCertificate}, "so AGORA_APP_CERTIFICATE is needed as well"},
 		{"ID without secret", "", map[string]string{"AGORA_CUSTOMER_ID": "canary"}, "AGORA_CUSTOMER_SECRET is needed"},
 		{"secret without ID", "", map[string]string{"AGORA_CUSTOMER_SECRET": "canary"}, "AGORA_CUSTOMER_ID is needed"},
 		{
@@ -95,7 +97,7 @@ func TestNoCredentialSaysWhatToDo(t *testing.T) {
 
 func TestConfigGetsPlaceholdersOnly(t *testing.T) {
 	setEnv(t, map[string]string{
-		"APP_ID": testAppID, "AGORA_APP_CERTIFICATE": testAppCertificate,
+		"APP_ID": testAppID, "AGORA_APP_CERTIFICATE": testAppCertificate, "AGORA_APP_CERTIFICATE_SECONDARY": testAppCertificate,
 		"AGORA_CUSTOMER_ID": "id", "AGORA_CUSTOMER_SECRET": "secret",
 	})
 	c, err := lookUpAppCredentials("")
@@ -104,6 +106,7 @@ func TestConfigGetsPlaceholdersOnly(t *testing.T) {
 	}
 	got := c.forConfig()
 	if got.AppID != "{env.APP_ID}" || got.AppCertificate != "{env.AGORA_APP_CERTIFICATE}" ||
+		got.AppCertificateSecondary != "{env.AGORA_APP_CERTIFICATE_SECONDARY}" ||
 		got.CustomerID != "{env.AGORA_CUSTOMER_ID}" || got.CustomerSecret != "{env.AGORA_CUSTOMER_SECRET}" || got.AuthToken != "" {
 		t.Errorf("got %+v", got)
 	}

@@ -19,6 +19,8 @@ var (
 	envCustomerID     = []string{"AGORA_CUSTOMER_ID"}
 	envCustomerSecret = []string{"AGORA_CUSTOMER_SECRET"}
 	envAuthToken      = []string{"AGORA_AUTH_TOKEN"}
+
+	envAppCertificateSecondary = []string{"AGORA_APP_CERTIFICATE_SECONDARY"}
 )
 
 // maxSecretFile bounds what is read from a file that should hold one secret.

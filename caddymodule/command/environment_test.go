@@ -17,7 +17,7 @@ const (
 // setEnv sets variables and unsets all others that the commands look at.
 func setEnv(t *testing.T, variables map[string]string) {
 	t.Helper()
-	names := slices.Concat(envAppID, envAppCertificate, envCustomerID, envCustomerSecret, envAuthToken, envCallerToken,
+	names := slices.Concat(envAppID, envAppCertificate, envAppCertificateSecondary, envCustomerID, envCustomerSecret, envAuthToken, envCallerToken,
 		[]string{envArea, envListen, envUpstream, envUpstreamCA, envAllowHost, envAllowFrom, envAccessLog, envSimulatorListen})
 	for _, name := range names {
 		t.Setenv(name, "")

@@ -47,9 +47,11 @@ environment, never from arguments; which are set decides the mode:
 	else AGORA_AUTH_TOKEN                         this token, until it expires
 	else AGORA_APP_CERTIFICATE                    minted tokens
 
-beside AGORA_APP_ID in each case. Each of them can be in a file: AGORA_APP_ID_FILE
-and so on name it. CONVOAI_CALLER_TOKEN (or _FILE) is what callers must then
-send in X-Convoai-Caller-Token. The flags can be given in the environment too:
+beside AGORA_APP_ID in each case. AGORA_APP_CERTIFICATE_SECONDARY is the app's
+other certificate, for when the vendor refuses the first. Each of them can be in
+a file: AGORA_APP_ID_FILE and so on name it. CONVOAI_CALLER_TOKEN (or _FILE) is
+what callers must then send in X-Convoai-Caller-Token. The flags can be given in
+the environment too:
 AGORA_AREA, CONVOAI_LISTEN, CONVOAI_UPSTREAM, CONVOAI_UPSTREAM_CA,
 CONVOAI_UPSTREAM_PRIVATE, CONVOAI_ALLOW_HOST, CONVOAI_ALLOW_FROM,
 CONVOAI_ACCESS_LOG. Lists are separated

@@ -47,8 +47,8 @@ func simulateCommand() *cobra.Command {
 Serves the ConvoAI REST API out of memory: every operation, with the vendor's
 checks, answers and errors. It verifies the credentials of calls as the vendor
 does, against the app in the environment (AGORA_APP_ID with
-AGORA_APP_CERTIFICATE, AGORA_CUSTOMER_ID and AGORA_CUSTOMER_SECRET, or their
-_FILE twins). If none is there, it makes up an app and prints it.
+AGORA_APP_CERTIFICATE, AGORA_APP_CERTIFICATE_SECONDARY, AGORA_CUSTOMER_ID and
+AGORA_CUSTOMER_SECRET, or their _FILE twins). If none is there, it makes up an app and prints it.
 CONVOAI_SIMULATOR_LISTEN stands for --listen.
 
 A line is written to standard error for each call, without headers and bodies.
@@ -169,7 +169,8 @@ func (f *simulateFlags) project() (project simulator.Project, madeUp bool, err e
 	case hasCredential:
 		return simulator.Project{
 			AppID: appID, AppCertificate: credentials.appCertificate.value,
-			CustomerID: credentials.customerID.value, CustomerSecret: credentials.customerSecret.value,
+			AppCertificateSecondary: credentials.appCertificateSecondary.value,
+			CustomerID:              credentials.customerID.value, CustomerSecret: credentials.customerSecret.value,
 		}, false, nil
 	case credentials.authToken.isSet():
 		return project, false, errors.New("a pre-built token cannot be verified without the app certificate: set AGORA_APP_CERTIFICATE, or unset AGORA_AUTH_TOKEN")
