@@ -109,6 +109,11 @@ func (t *Transport) try(r *http.Request, call *Call) (*http.Response, error) {
 			err = errSwitched
 		}
 		if err == nil {
+			if movesOn(res.StatusCode) {
+				call.walk.Failed(region.Unavailable)
+			} else {
+				call.walk.Answered()
+			}
 			return res, nil
 		}
 		_ = res.Body.Close()
@@ -116,6 +121,7 @@ func (t *Transport) try(r *http.Request, call *Call) (*http.Response, error) {
 	a.cancel(err)
 	if gone := r.Context().Err(); gone != nil {
 		call.outcome, call.maybeReceived = sent, a.connected
+		call.walk.Abandoned(!a.connected)
 		return nil, gone
 	}
 	if cause != nil {
@@ -127,21 +133,29 @@ func (t *Transport) try(r *http.Request, call *Call) (*http.Response, error) {
 
 	switch {
 	case errors.Is(cause, errNoConnection):
-		call.outcome, call.cause = notSent, region.Unreachable
+		call.failed(notSent, region.Unreachable)
 		return nil, asDialError(err)
 	case !a.connected:
-		call.outcome, call.cause = notSent, causeOf(err)
+		call.failed(notSent, causeOf(err))
 		return nil, asDialError(err)
 	}
-	call.outcome, call.cause, call.maybeReceived = sent, region.Unreachable, true
+	call.maybeReceived = true
 	timeout, ok := errors.AsType[net.Error](err)
 	if errors.Is(cause, errResponseTimeout) || ok && timeout.Timeout() {
-		call.outcome = timedOut
+		call.failed(timedOut, region.NoAnswer)
+	} else {
+		call.failed(sent, region.ConnectionLost)
 	}
 	if call.operation.Repeatable && call.hasMore() {
 		caddyhttp.SetVar(r.Context(), retryVar, "true")
 	}
 	return nil, err
+}
+
+// failed records how the present attempt has failed.
+func (c *Call) failed(outcome outcome, cause region.Cause) {
+	c.outcome, c.cause = outcome, cause
+	c.walk.Failed(cause)
 }
 
 func asDialError(err error) error {

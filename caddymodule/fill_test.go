@@ -29,7 +29,7 @@ func testGate(t *testing.T, clock *testClock, projects ...*project) *Gate {
 		access:         policy(t, nil, nil),
 		prefix:         api.PrefixGlobal,
 		budget:         defaultFailoverBudget,
-		endpoints:      region.US.Endpoints(),
+		endpoints:      groupOf(t, region.US.Endpoints()),
 		warned:         new(atomic.Bool),
 		now:            clock.now,
 	}
@@ -120,7 +120,7 @@ func TestBodyTokensAreIssuedWhenTheirBodyComes(t *testing.T) {
 	start := clock.now()
 	seen := map[string]bool{}
 	for _, after := range []time.Duration{0, 0, time.Second, 20 * time.Hour, 50 * time.Hour} {
-		clock.at = start.Add(after)
+		clock.set(start.Add(after))
 		join := pass(t, g, joinPath, bareJoin)
 		text, body := join.bodyToken(t)
 		if int64(body.IssuedAt) != clock.now().Unix() || body.Expire != 86400 {

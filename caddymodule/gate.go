@@ -49,7 +49,7 @@ type Gate struct {
 	defaultProject *project
 	access         *accessPolicy
 	headers        *headerPolicy
-	endpoints      []region.Endpoint
+	endpoints      *region.Group
 	prefix         string
 	budget         time.Duration
 
@@ -103,17 +103,26 @@ func (g *Gate) Provision(ctx caddy.Context) error {
 		return err
 	}
 	g.prefix = area.PathPrefix()
-	g.endpoints = area.Endpoints()
+	endpoints := area.Endpoints()
 	if len(s.Upstreams) > 0 {
-		if g.endpoints, err = g.upstreams(s); err != nil {
+		if endpoints, err = g.upstreams(s); err != nil {
 			return err
 		}
 	}
+	g.endpoints = app.state.regions.Group(endpoints)
 	g.MaxBody = s.MaxBody
 	g.budget = time.Duration(s.FailoverBudget)
 
 	// The literal values of secrets have no further use here.
 	g.Settings = Settings{MaxBody: s.MaxBody}
+	return nil
+}
+
+// Cleanup lets go of what is known of the upstreams.
+func (g *Gate) Cleanup() error {
+	if g.endpoints != nil {
+		g.endpoints.Release()
+	}
 	return nil
 }
 
@@ -220,5 +229,6 @@ func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, e *callError) erro
 // Interface guards
 var (
 	_ caddy.Provisioner           = (*Gate)(nil)
+	_ caddy.CleanerUpper          = (*Gate)(nil)
 	_ caddyhttp.MiddlewareHandler = (*Gate)(nil)
 )

@@ -8,6 +8,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 
 	"github.com/caddy-convoai/convoai/cache"
+	"github.com/caddy-convoai/convoai/region"
 )
 
 // state is shared by every configuration that is loaded at a time, so that a
@@ -16,6 +17,9 @@ type state struct {
 	tokens *tokenCache
 	clock  vendorClock
 	known  *knownAddresses
+
+	// regions knows how hosts do: a reload forgets neither a rest nor a latency.
+	regions *region.Tracker
 
 	// standings are kept by certificates. Those that nobody uses any more make
 	// room for others.
@@ -39,6 +43,7 @@ func newState(cfg cache.Config[tokenKey]) *state {
 	return &state{
 		tokens:    cache.New[tokenKey, *mintedToken](cfg),
 		known:     newKnownAddresses(),
+		regions:   region.NewTracker(region.Config{OnChange: logChange, OnOrder: logOrder}),
 		standings: standings,
 		held:      make(map[unique.Handle[signerID]]int),
 	}
@@ -47,6 +52,7 @@ func newState(cfg cache.Config[tokenKey]) *state {
 // Destruct implements caddy.Destructor: the last configuration is gone.
 func (s *state) Destruct() error {
 	s.tokens.Close()
+	s.regions.Close()
 	return nil
 }
 

@@ -6,6 +6,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-convoai/convoai/region"
 )
 
 func init() {
@@ -22,6 +24,7 @@ type Upstreams struct {
 	// paired says that the reverse proxy's transport is ours. Another would
 	// send the caller's own request to the vendor.
 	paired bool
+	prober region.Prober // the transport's
 }
 
 // CaddyModule returns the Caddy module information.
@@ -36,7 +39,9 @@ func (Upstreams) CaddyModule() caddy.ModuleInfo {
 func (u *Upstreams) Provision(ctx caddy.Context) error {
 	for _, module := range ctx.Modules() {
 		if proxy, ok := module.(*reverseproxy.Handler); ok {
-			_, u.paired = proxy.Transport.(*Transport)
+			if transport, ok := proxy.Transport.(*Transport); ok {
+				u.paired, u.prober = true, transport.prober()
+			}
 		}
 	}
 	if !u.paired {
@@ -71,6 +76,7 @@ func (u *Upstreams) GetUpstreams(r *http.Request) ([]*reverseproxy.Upstream, err
 		// The transport answers in its place, and dials nothing.
 		return []*reverseproxy.Upstream{{Dial: nowhere}}, nil
 	}
+	call.prober = u.prober
 	e, ok := call.next()
 	if !ok {
 		return nil, nil

@@ -25,9 +25,6 @@ type Walk struct {
 // rest is over.
 func (g *Group) Walk(p Prober) Walk { return Walk{group: g, prober: p, last: -1} }
 
-// NewWalk returns a walk through endpoints that shares nothing with others.
-func NewWalk(endpoints []Endpoint) Walk { return NewTracker(Config{}).Group(endpoints).Walk(nil) }
-
 // Next returns the endpoint to try next, after the last one failed for cause
 // (which the first call ignores). Of the available ones that were not tried it
 // is, after [NameNotResolved], the next name of the same region; otherwise, and

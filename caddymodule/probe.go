@@ -1,0 +1,51 @@
+package caddymodule
+
+import (
+	"context"
+	"net"
+	"net/http/httptrace"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddy-convoai/convoai/region"
+)
+
+// prober makes probes as the connections of a transport are made: same resolver,
+// address check, trust and time-outs. It sends nothing but a TLS handshake.
+type prober struct {
+	*Transport
+}
+
+// prober returns what makes t's probes. Through a forward proxy there are none:
+// they would say nothing about the host.
+func (t *Transport) prober() region.Prober {
+	if t.proxied {
+		return nil
+	}
+	return prober{t}
+}
+
+// Probe implements region.Prober.
+func (p prober) Probe(ctx context.Context, e region.Endpoint) (took time.Duration, cause region.Cause, ok bool) {
+	ctx = context.WithValue(ctx, endpointKey{}, &e)
+	begin := time.Now()
+	var connecting atomic.Int64 // when the name was resolved and the first address dialled
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		ConnectStart: func(string, string) { connecting.CompareAndSwap(0, int64(time.Since(begin))) },
+	})
+	conn, err := p.connect(ctx, e)
+	took = time.Since(begin) - time.Duration(connecting.Load())
+	if err != nil {
+		return 0, causeOf(err), false
+	}
+	_ = conn.Close()
+	return took, 0, true
+}
+
+// connect makes a connection to e, with TLS where calls would use it.
+func (p prober) connect(ctx context.Context, e region.Endpoint) (net.Conn, error) {
+	if e.Scheme == "https" {
+		return p.http.Transport.DialTLSContext(ctx, "tcp", e.Address())
+	}
+	return p.http.Transport.DialContext(ctx, "tcp", e.Address())
+}
