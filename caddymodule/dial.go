@@ -196,11 +196,3 @@ type connectError struct {
 
 func (e connectError) Error() string   { return e.err.Error() }
 func (e connectError) Unwrap() []error { return []error{e.asDialError, e.err} }
-
-// causeOf says why a connection could not be had.
-func causeOf(err error) region.Cause {
-	if dial, ok := errors.AsType[dialError](err); ok && dial.unresolved {
-		return region.NameNotResolved
-	}
-	return region.Unreachable
-}
