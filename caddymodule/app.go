@@ -51,7 +51,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return err
 	}
 	a.state = shared.(*state)
-	return nil
+	return a.state.metrics.register(ctx.GetMetricsRegistry())
 }
 
 // Validate checks what can be checked of defaults that no handler has used.
@@ -77,6 +77,7 @@ func (a *App) Cleanup() error {
 	}
 	for _, p := range a.projects {
 		p.close()
+		a.state.remove(p)
 	}
 	_, err := states.Delete(stateKey)
 	return err
@@ -96,6 +97,7 @@ func (a *App) project(c Credentials, s Settings, logger *zap.Logger) (*project, 
 	p, err := newProject(c, s, a.state, logger, a.now)
 	if err == nil {
 		a.projects = append(a.projects, p)
+		a.state.add(p)
 	}
 	return p, err
 }

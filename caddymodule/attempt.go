@@ -111,8 +111,10 @@ func (t *Transport) try(r *http.Request, call *Call) (*http.Response, error) {
 		if err == nil {
 			if movesOn(res.StatusCode) {
 				call.walk.Failed(region.Unavailable)
+				call.attempted("unavailable")
 			} else {
 				call.walk.Answered()
+				call.attempted("answered")
 			}
 			return res, nil
 		}
@@ -122,6 +124,7 @@ func (t *Transport) try(r *http.Request, call *Call) (*http.Response, error) {
 	if gone := r.Context().Err(); gone != nil {
 		call.outcome, call.maybeReceived = sent, a.connected
 		call.walk.Abandoned(!a.connected)
+		call.attempted("abandoned")
 		return nil, gone
 	}
 	if cause != nil {
@@ -156,7 +159,15 @@ func (t *Transport) try(r *http.Request, call *Call) (*http.Response, error) {
 func (c *Call) failed(outcome outcome, cause region.Cause) {
 	c.outcome, c.cause = outcome, cause
 	c.walk.Failed(cause)
+	c.attempted(outcomeNames[outcome])
 }
+
+// attempted counts the present attempt.
+func (c *Call) attempted(outcome string) {
+	c.metrics().attempts.WithLabelValues(c.endpoint.URLHost(), outcome).Inc()
+}
+
+var outcomeNames = [...]string{notSent: "not_sent", sent: "lost", timedOut: "timeout"}
 
 func asDialError(err error) error {
 	return connectError{asDialError: reverseproxy.NewDialError(err), err: err}

@@ -38,6 +38,7 @@ type Call struct {
 	deadline   time.Time     // no attempt starts later
 	now        func() time.Time
 
+	status   int                     // that an upstream has answered with, once it has
 	attempts int                     // started so far
 	endpoint region.Endpoint         // of the present or last attempt
 	cancel   context.CancelCauseFunc // of the present or last attempt
@@ -91,11 +92,16 @@ func (c *Call) next() (e region.Endpoint, ok bool) {
 	}
 	e, ok = c.walk.Next(c.cause)
 	if ok {
+		if c.attempts > 0 {
+			c.metrics().failovers.WithLabelValues(c.endpoint.URLHost(), e.URLHost()).Inc()
+		}
 		c.endpoint = e
 		c.attempts++
 	}
 	return e, ok
 }
+
+func (c *Call) metrics() *metrics { return c.project.state.metrics }
 
 // hasMore reports whether there is another endpoint to try, and time to.
 func (c *Call) hasMore() bool {

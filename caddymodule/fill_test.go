@@ -31,6 +31,7 @@ func testGate(t *testing.T, clock *testClock, projects ...*project) *Gate {
 		budget:         defaultFailoverBudget,
 		endpoints:      groupOf(t, region.US.Endpoints()),
 		warned:         new(atomic.Bool),
+		metrics:        projects[0].state.metrics,
 		now:            clock.now,
 	}
 	for _, p := range projects {

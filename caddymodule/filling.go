@@ -38,7 +38,8 @@ func (p *project) newFilling(s *signer, offset time.Duration) filling {
 // RTC uid is then "", which fits any, and its RTM account "0", the agent_rtc_uid
 // that asks for it. This is our choice: the vendor documents only "set the token
 // accordingly".
-func (f *filling) mint(channel, account string) (string, error) {
+func (f *filling) mint(channel, account string) (text string, err error) {
+	defer func() { f.signer.metrics.minted("body", err) }()
 	t, err := f.signer.dated(channel, account, f.lifetime, f.offset)
 	if err != nil {
 		return "", err
@@ -48,7 +49,7 @@ func (f *filling) mint(channel, account string) (string, error) {
 			rtc.Account = ""
 		}
 	}
-	text, err := t.SignStored(f.signer.certificate)
+	text, err = t.SignStored(f.signer.certificate)
 	if err != nil {
 		return "", err
 	}

@@ -49,6 +49,7 @@ type Gate struct {
 	defaultProject *project
 	access         *accessPolicy
 	headers        *headerPolicy
+	metrics        *metrics
 	endpoints      *region.Group
 	prefix         string
 	budget         time.Duration
@@ -77,7 +78,7 @@ func (g *Gate) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	g.now = app.now
+	g.now, g.metrics = app.now, app.state.metrics
 	if g.DialTimeout != 0 || g.TLSTimeout != 0 || g.ResponseTimeout != 0 {
 		return errors.New("dial_timeout, tls_timeout and response_timeout belong into the transport behind this handler, or into the convoai app")
 	}
@@ -184,23 +185,41 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 		repl.Map(call.placeholder)
 	}
 	if refusal := g.admit(call, w, r, callerToken); refusal != nil {
-		return g.refuse(w, r, refusal)
+		return g.refuse(w, r, call, refusal)
 	}
 	caddyhttp.SetVar(r.Context(), callVar, call)
 	err := next.ServeHTTP(w, r)
 	if err == nil {
+		g.count(call, call.status)
 		return nil
 	}
 	err = ofUpstream(call, err)
 	if own, ok := errors.AsType[*callError](err); ok {
-		return g.refuse(w, r, own)
+		return g.refuse(w, r, call, own)
+	}
+	if failed, ok := errors.AsType[caddyhttp.HandlerError](err); ok {
+		g.count(call, failed.StatusCode)
 	}
 	return err
 }
 
+// count counts a request by the status of its answer; 0 is that of a handler
+// which has answered in the place of the upstream.
+func (g *Gate) count(call *Call, status int) {
+	operation := "none"
+	if call.operation != nil {
+		operation = call.operation.Name
+	}
+	if status != 0 {
+		g.metrics.requested(operation, status)
+	}
+}
+
 // refuse answers r with e and says so in the log: quietly, where the caller is
 // at fault.
-func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, e *callError) error {
+func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, call *Call, e *callError) error {
+	g.count(call, e.wire.Status)
+	g.metrics.rejected.WithLabelValues(e.wire.Reason).Inc()
 	level := zapcore.DebugLevel
 	if e.wire.Status >= 500 {
 		level = zapcore.ErrorLevel
@@ -214,7 +233,7 @@ func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, e *callError) erro
 		if e.cause != nil {
 			fields = append(fields, zap.Error(e.cause))
 		}
-		if call := callOf(r.Context()); call != nil {
+		if call.project != nil {
 			fields = append(fields, zap.String("operation", call.operation.Name),
 				zap.String("upstream", call.endpoint.Host), zap.Int("attempts", call.attempts))
 		}

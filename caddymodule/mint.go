@@ -61,6 +61,7 @@ type signer struct {
 	appID       string
 	certificate string
 	clock       *vendorClock
+	metrics     *metrics
 	now         func() time.Time
 
 	retired atomic.Bool // its project signs with something else
@@ -78,7 +79,8 @@ func (s *signer) dated(channel, account string, lifetime uint32, offset time.Dur
 }
 
 // Mint makes the token of key. It implements [cache.Source].
-func (s *signer) Mint(_ context.Context, key tokenKey) (cache.Credential[*mintedToken], error) {
+func (s *signer) Mint(_ context.Context, key tokenKey) (made cache.Credential[*mintedToken], err error) {
+	defer func() { s.metrics.minted("header", err) }()
 	var none cache.Credential[*mintedToken]
 	now, offset := s.now(), s.clock.offset()
 	t, err := s.dated(key.channel, key.account, key.lifetime, offset)
@@ -100,7 +102,8 @@ func (s *signer) Mint(_ context.Context, key tokenKey) (cache.Credential[*minted
 // minted returns the cached token of key, signed by s whatever signer key names.
 func (p *project) minted(ctx context.Context, s *signer, key tokenKey) (credential, error) {
 	key.signer = s.id
-	t, err := p.state.tokens.Get(ctx, key, s)
+	t, result, err := p.state.tokens.Lookup(ctx, key, s)
+	p.state.metrics.looked(result)
 	if s.retired.Load() {
 		// It was replaced at this moment, and what it made may have come too late
 		// to be dropped with the rest.

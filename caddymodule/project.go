@@ -98,7 +98,7 @@ func newProject(c Credentials, s Settings, shared *state, logger *zap.Logger, no
 		}
 		var made *secret
 		if made, err = newSecret(name, raw, check, logger, now); err == nil {
-			made.failures = &shared.secretFailures
+			made.reloaded = shared.metrics.reloaded
 		}
 		return made
 	}

@@ -21,8 +21,8 @@ type secret struct {
 	raw   string // as configured
 	check func(string) error
 
-	files    []string       // of {file.*} placeholders in raw
-	failures *atomic.Uint64 // counts contents of the files that could not be used; may be nil
+	files    []string    // of {file.*} placeholders in raw
+	reloaded func(error) // counts changes of the files; may be nil
 	logger   *zap.Logger
 	now      func() time.Time
 
@@ -120,6 +120,7 @@ func (s *secret) follow(now time.Time) {
 		return
 	}
 	s.value.Store(value)
+	s.count(nil)
 	s.logger.Info("a secret's file has changed: using the new value", zap.String("subdirective", s.name))
 }
 
@@ -129,11 +130,15 @@ func (s *secret) report(err error) {
 		return
 	}
 	s.bad = true
-	if s.failures != nil {
-		s.failures.Add(1)
-	}
+	s.count(err)
 	s.logger.Error("a secret's file has changed but cannot be used: keeping the previous value",
 		zap.String("subdirective", s.name), zap.Error(err))
+}
+
+func (s *secret) count(err error) {
+	if s.reloaded != nil {
+		s.reloaded(err)
+	}
 }
 
 // read evaluates the placeholders.

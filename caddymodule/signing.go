@@ -180,6 +180,7 @@ func (p *project) newSigner(value *secretValue) *signer {
 		appID:       p.appID,
 		certificate: value.text,
 		clock:       &p.state.clock,
+		metrics:     p.state.metrics,
 		now:         p.now,
 	}
 }

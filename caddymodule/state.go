@@ -1,8 +1,10 @@
 package caddymodule
 
 import (
+	"maps"
+	"slices"
 	"sync"
-	"sync/atomic"
+	"time"
 	"unique"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -25,10 +27,11 @@ type state struct {
 	// room for others.
 	standings *lru.Cache[pairID, *standing]
 
-	secretFailures atomic.Uint64 // changed files of secrets that could not be used
+	metrics *metrics
 
-	mu   sync.Mutex // guards held
-	held map[unique.Handle[signerID]]int
+	mu       sync.Mutex // guards what follows
+	held     map[unique.Handle[signerID]]int
+	projects map[*project]struct{} // of all configurations
 }
 
 // maxStandings is how many apps' certificates are remembered.
@@ -40,13 +43,16 @@ func newState(cfg cache.Config[tokenKey]) *state {
 	if err != nil {
 		panic(err) // only for a size below 1
 	}
-	return &state{
+	s := &state{
 		tokens:    cache.New[tokenKey, *mintedToken](cfg),
 		known:     newKnownAddresses(),
 		regions:   region.NewTracker(region.Config{OnChange: logChange, OnOrder: logOrder}),
 		standings: standings,
 		held:      make(map[unique.Handle[signerID]]int),
+		projects:  make(map[*project]struct{}),
 	}
+	s.metrics = newMetrics(s)
+	return s
 }
 
 // Destruct implements caddy.Destructor: the last configuration is gone.
@@ -60,9 +66,44 @@ func (s *state) Destruct() error {
 // vendor's; ok is false before the first answer.
 func (s *state) clockSkew() (seconds float64, ok bool) { return s.clock.skew() }
 
-// secretReloadFailures returns how often the file of a secret has changed to
-// something that cannot be used.
-func (s *state) secretReloadFailures() uint64 { return s.secretFailures.Load() }
+// add and remove say which projects there are.
+func (s *state) add(p *project) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.projects[p] = struct{}{}
+}
+
+func (s *state) remove(p *project) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.projects, p)
+}
+
+// soonestExpiry returns when the first of the present tokens expires, minted or
+// pre-built; ok is false where there is none.
+func (s *state) soonestExpiry() (at time.Time, ok bool) {
+	consider := func(t time.Time) {
+		if !ok || t.Before(at) {
+			at, ok = t, true
+		}
+	}
+	s.tokens.Each(func(i cache.Info[tokenKey]) bool {
+		consider(i.ExpiresAt)
+		return true
+	})
+	s.mu.Lock()
+	projects := slices.Collect(maps.Keys(s.projects))
+	s.mu.Unlock()
+	for _, p := range projects {
+		if p.mode != modeToken {
+			continue
+		}
+		if token, err := p.preBuilt(); err == nil {
+			consider(token.expiresAt)
+		}
+	}
+	return at, ok
+}
 
 // standing returns what is known of a pair of certificates.
 func (s *state) standing(id pairID) *standing {

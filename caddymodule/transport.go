@@ -195,7 +195,7 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		caddyhttp.SetVar(r.Context(), retryVar, "true")
 		return nil, fmt.Errorf("%s answered %d", call.endpoint.Host, res.StatusCode)
 	}
-	call.outcome = answered
+	call.outcome, call.status = answered, res.StatusCode
 	if cameBack(res) {
 		discard(res)
 		return nil, errLoopDetected
@@ -223,6 +223,8 @@ func (t *Transport) reauthorize(r *http.Request, call *Call, refused *http.Respo
 	if !ok {
 		return refused, nil
 	}
+	outcome := "failed"
+	defer func() { call.metrics().reauthorizations.WithLabelValues(outcome).Inc() }()
 	previous := call.credential
 	call.credential, call.refused = fresh, previous.secret
 	if err := call.refill(); err != nil {
@@ -233,6 +235,9 @@ func (t *Transport) reauthorize(r *http.Request, call *Call, refused *http.Respo
 	res, _, err := t.send(r, call)
 	switch {
 	case err == nil:
+		if outcome = "accepted"; res.StatusCode == http.StatusUnauthorized {
+			outcome = "refused"
+		}
 		call.project.resent(fresh, res.StatusCode)
 		discard(refused)
 		return res, nil
