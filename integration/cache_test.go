@@ -115,9 +115,9 @@ func TestReloadKeepsTokens(t *testing.T) {
 	s := start(t, config, envA...)
 	bodies := []string{joinBody("room-1", "1"), joinBody("room-2", "2")}
 	for _, body := range bodies {
-		s.send("POST", joinA, body)
+		s.insist("POST", joinA, body)
 	}
-	s.send("GET", listA, "")
+	s.insist("GET", listA, "")
 	before := tokensByBody(t, up.received())
 
 	for i := range 3 {
@@ -125,9 +125,9 @@ func TestReloadKeepsTokens(t *testing.T) {
 		s.reload(envA)
 		up.reset()
 		for _, body := range bodies {
-			s.send("POST", joinA, body)
+			s.insist("POST", joinA, body)
 		}
-		s.send("GET", listA, "")
+		s.insist("GET", listA, "")
 		after := tokensByBody(t, up.received())
 		for body, tokens := range before {
 			for token := range tokens {
@@ -140,7 +140,7 @@ func TestReloadKeepsTokens(t *testing.T) {
 	// The new configuration is the one that serves.
 	s.write(strings.Replace(config, "100KiB", "8B", 1))
 	s.reload(envA)
-	wantError(t, s.send("POST", joinA, bodies[0]), http.StatusRequestEntityTooLarge, "BodyTooLarge")
+	wantError(t, s.insist("POST", joinA, bodies[0]), http.StatusRequestEntityTooLarge, "BodyTooLarge")
 }
 
 // reload loads the Caddyfile anew through the admin socket.

@@ -1,11 +1,17 @@
 package integration
 
 import (
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/caddy-convoai/convoai/token"
 )
 
 // swap replaces a file as a whole, as secret stores do.
@@ -98,5 +104,173 @@ func TestReplacedCustomerSecretFileIsUsedNext(t *testing.T) {
 	waitFor(t, "the new caller token", func() bool { return send("new-caller").StatusCode == http.StatusOK })
 	if a := send("old-caller"); a.StatusCode != http.StatusUnauthorized {
 		t.Errorf("the old caller token still opens: %d", a.StatusCode)
+	}
+}
+
+// signedBy returns which of certificates a token was signed with.
+func signedBy(text string, certificates ...string) int {
+	parsed, err := token.Parse(text)
+	if err != nil {
+		return -1
+	}
+	for i, certificate := range certificates {
+		if parsed.Verify(certificate) == nil {
+			return i
+		}
+	}
+	return -1
+}
+
+// load is callers that send joins until they are stopped.
+type load struct {
+	stop    chan struct{}
+	callers sync.WaitGroup
+	calls   atomic.Int64
+
+	mu     sync.Mutex // guards failed
+	failed []string
+}
+
+func (s *sidecar) load(callers int) *load {
+	l := &load{stop: make(chan struct{})}
+	for i := range callers {
+		l.callers.Go(func() {
+			body := joinBody(fmt.Sprintf("room-%d", i), "1")
+			for {
+				select {
+				case <-l.stop:
+					return
+				default:
+				}
+				a, err := s.try("POST", joinA, body)
+				l.calls.Add(1)
+				if err == nil && a.StatusCode == http.StatusOK {
+					continue
+				}
+				l.mu.Lock()
+				if err != nil {
+					l.failed = append(l.failed, err.Error())
+				} else {
+					l.failed = append(l.failed, a.Status+" "+a.body)
+				}
+				l.mu.Unlock()
+			}
+		})
+	}
+	return l
+}
+
+// end stops the callers and returns what has failed.
+func (l *load) end() []string {
+	close(l.stop)
+	l.callers.Wait()
+	return l.failed
+}
+
+// However a file is replaced, and while calls go on: none fails, and within 2 s
+// all tokens are signed with the new certificate.
+func TestCertificateIsReplacedUnderLoad(t *testing.T) {
+	symlink := func(t *testing.T, s *sidecar, to string) {
+		t.Helper()
+		temporary := filepath.Join(s.dir, "..data.new")
+		if err := os.Symlink(to, temporary); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(temporary, filepath.Join(s.dir, "..data")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, test := range []struct {
+		name    string
+		file    string
+		replace func(t *testing.T, s *sidecar, certificate string)
+	}{
+		{"another file moved over it", "certificate", func(t *testing.T, s *sidecar, certificate string) { s.swap("certificate", certificate) }},
+		{"rewritten in place", "certificate", func(t *testing.T, s *sidecar, certificate string) {
+			writeFile(t, filepath.Join(s.dir, "certificate"), certificate)
+		}},
+		{"a link to its folder swapped", "..data/certificate", func(t *testing.T, s *sidecar, certificate string) {
+			dir := fmt.Sprintf("..%d", time.Now().UnixNano())
+			if err := os.Mkdir(filepath.Join(s.dir, dir), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			writeFile(t, filepath.Join(s.dir, dir, "certificate"), certificate)
+			symlink(t, s, dir)
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			up := newUpstream(t, nil)
+			dir := t.TempDir()
+			files := &sidecar{t: t, dir: dir}
+			test.replace(t, files, certificateA)
+			s := boot{caddyfile: site("app_id "+appA, "app_certificate {file."+filepath.Join(dir, test.file)+"}", to(up))}.start(t)
+			certificates := []string{certificateA, certificateB}
+			calls := s.load(8)
+			for i, certificate := range []string{certificateB, certificateA} {
+				waitFor(t, "calls with the certificate of before", func() bool {
+					all := up.received()
+					return len(all) > 0 && signedBy(all[len(all)-1].token(t), certificates...) == i
+				})
+				test.replace(t, files, certificate)
+				replaced := time.Now()
+				waitFor(t, "calls with the new certificate alone", func() bool {
+					up.reset()
+					before := calls.calls.Load()
+					waitFor(t, "some calls", func() bool { return calls.calls.Load() > before+16 })
+					for _, r := range up.received() {
+						if signedBy(r.token(t), certificates...) != 1-i {
+							return false
+						}
+					}
+					return true
+				})
+				if took := time.Since(replaced); took > 2*time.Second {
+					t.Errorf("the new certificate was used after %s, want 2s at most", took)
+				}
+			}
+			if failed := calls.end(); len(failed) > 0 {
+				t.Errorf("%d of %d calls failed: %s", len(failed), calls.calls.Load(), failed[0])
+			}
+		})
+	}
+}
+
+// What cannot be a certificate fails no call and is said once, however long it
+// stays, and also where nothing is called.
+func TestCertificateIsReplacedByGarbageUnderLoad(t *testing.T) {
+	up := newUpstream(t, nil)
+	s := boot{
+		caddyfile: site("app_id "+appA, "app_certificate {file.<DIR>/certificate}", to(up)),
+		files:     map[string]string{"certificate": certificateA},
+	}.start(t)
+	const line = "cannot be used"
+	s.swap("certificate", "canary-garbage")
+	s.logged(line) // nobody has called yet
+	calls := s.load(4)
+	began := time.Now()
+	for _, content := range []string{"canary", "", strings.Repeat("canary", 1000)} {
+		s.swap("certificate", content)
+		waitFor(t, "the file to be looked at", func() bool { return time.Since(began) > 1200*time.Millisecond })
+		began = time.Now()
+	}
+	if failed := calls.end(); len(failed) > 0 {
+		t.Errorf("%d of %d calls failed: %s", len(failed), calls.calls.Load(), failed[0])
+	}
+	if n := strings.Count(s.stderr.String(), line); n != 1 {
+		t.Errorf("%d lines of the log, want 1", n)
+	}
+	tokens := map[string]bool{}
+	for _, r := range up.received() {
+		tokens[r.token(t)] = true
+		if signedBy(r.token(t), certificateA) != 0 {
+			t.Fatal("signed with something else")
+		}
+	}
+	if len(tokens) != 4 {
+		t.Errorf("%d tokens for 4 channels", len(tokens))
+	}
+	if contains(s.stderr, "canary") {
+		t.Error("the log shows the content of the file")
 	}
 }

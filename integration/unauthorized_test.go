@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -130,5 +131,55 @@ func TestResendAfterA401ThatBreaksIsNotRepeated(t *testing.T) {
 	}
 	if len(first.received()) != 2 || len(second.received()) != 0 {
 		t.Errorf("sent %d and %d times", len(first.received()), len(second.received()))
+	}
+}
+
+// A refused token of a filled body is replaced once: the body is whole both times.
+func TestRefusedTokenOfAFilledBodyIsReplacedOnce(t *testing.T) {
+	var first atomic.Value
+	up := newUpstream(t, picky(func(value string) bool {
+		first.CompareAndSwap(nil, value)
+		return value == first.Load()
+	}))
+	s := start(t, site(credentialsA, to(up)), envA...)
+	if a := s.send("POST", joinA, bareJoin("room")); a.StatusCode != http.StatusOK {
+		t.Fatalf("%d %s", a.StatusCode, a.body)
+	}
+	sent := up.received()
+	if len(sent) != 2 || sent[0].body != sent[1].body || !strings.Contains(sent[0].body, `"token":"007`) {
+		t.Fatalf("sent %d times, not with one whole body", len(sent))
+	}
+	if sent[0].token(t) == sent[1].token(t) {
+		t.Error("the refused token was sent again")
+	}
+}
+
+// Under load, too, a vendor that refuses everything gets two sends of a call at
+// most, and few tokens are made.
+func TestLastingRefusalUnderLoadMakesFewTokens(t *testing.T) {
+	up := newUpstream(t, picky(func(string) bool { return true }))
+	s := start(t, site(credentialsA, "app_certificate_secondary {env.SECOND}", to(up)), append(envA, "SECOND="+certificateB)...)
+	const channels, n = 4, 600
+	began := time.Now()
+	refused := s.many(n, func(i int) (string, string, string) { return "POST", joinA, joinBody("room-"+itoa(i%channels), "1") })
+	took := time.Since(began)
+	if refused != n {
+		t.Errorf("%d of %d calls were answered otherwise than by 401", n-refused, n)
+	}
+	tokens, sends := map[string]bool{}, len(up.received())
+	for _, r := range up.received() {
+		tokens[r.token(t)] = true
+	}
+	if sends > 2*n {
+		t.Errorf("%d calls were sent %d times", n, sends)
+	}
+	// A rest lasts a second at least, but calls that are under way as one begins
+	// have passed the check: one round of them for each rest, at most.
+	rests := 1 + int(took/time.Second)
+	if most := 3 * channels * rests; len(tokens) > most {
+		t.Errorf("%d tokens for %d channels in %s, want %d at most", len(tokens), channels, took, most)
+	}
+	if most := n + rests*2*16; sends > most {
+		t.Errorf("%d sends of %d calls, want %d at most", sends, n, most)
 	}
 }
