@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -55,12 +56,13 @@ func (c *Call) keep(res *http.Response) bool {
 func clean(res *http.Response, call *Call) *http.Response {
 	delete(res.Header, errorHeader)
 	delete(res.Header, instanceHeader)
+	repeatsOurs := func(text string) bool {
+		return repeats(text, call.credential.secret) || call.refused != "" && repeats(text, call.refused)
+	}
 	for name, values := range res.Header {
-		for _, value := range values {
-			if repeats(value, call.credential.secret) || call.refused != "" && repeats(value, call.refused) {
-				delete(res.Header, name)
-				break
-			}
+		// net/http keeps a name with a space in it as it came.
+		if repeatsOurs(name) || slices.ContainsFunc(values, repeatsOurs) {
+			delete(res.Header, name)
 		}
 	}
 	if res.ProtoMajor == 1 && res.ContentLength >= 0 {

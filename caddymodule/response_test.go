@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"net/http"
 	"net/url"
 	"strings"
 	"testing"
@@ -29,5 +30,21 @@ func TestHeadersThatRepeatASecret(t *testing.T) {
 		if repeats(value, secret) != want {
 			t.Errorf("%q: want %t", value, want)
 		}
+	}
+}
+
+func TestHeadersThatRepeatACredentialAreDropped(t *testing.T) {
+	const secret, refused = "007eJx+/T0aZ8==", "007eJx-refused"
+	res := &http.Response{Header: http.Header{
+		"X-Fine": {"yes"}, "X-Value": {"no", "you sent " + secret}, secret + " x": {"in a name"}, url.QueryEscape(secret) + " x": {"in a name"},
+		"X-Refused": {refused}, refused + " x": {"in a name"},
+	}}
+	for name := range clean(res, &Call{credential: credential{secret: secret}, refused: refused}).Header {
+		if name != "X-Fine" {
+			t.Error("a header that repeats a credential is passed on")
+		}
+	}
+	if res.Header.Get("X-Fine") != "yes" {
+		t.Error("a header that repeats none was dropped")
 	}
 }

@@ -233,7 +233,8 @@ func TestNoPartOfAnAnswerRepeatsACredential(t *testing.T) {
 	}
 }
 
-// The same by hand: net/http's server does not send what is not allowed.
+// The same by hand: net/http's server does not send what is not allowed, such as
+// a name with a space in it, which its client takes.
 func TestNoPartOfARawAnswerRepeatsACredential(t *testing.T) {
 	token := ""
 	var w *wire
@@ -242,13 +243,19 @@ func TestNoPartOfARawAnswerRepeatsACredential(t *testing.T) {
 		token, _, _ = strings.Cut(token, "\r\n")
 		early := "HTTP/1.1 103 Early Hints\r\nX-Echo: " + token + "\r\nX-Convoai-Error: Spoof\r\n\r\n"
 		_, _ = io.WriteString(conn, early+strings.Replace(early, "103 Early Hints", "100 Continue", 1)+strings.Replace(early, "103 Early Hints", "102 Processing", 1)+
-			"HTTP/1.1 200 OK\r\nX-Fine: yes\r\nX-Convoai-Error: Spoof\r\nX-Echo: "+token+"\r\nTrailer: X-Convoai-Error, X-Announced\r\nTransfer-Encoding: chunked\r\n\r\n"+
+			"HTTP/1.1 200 OK\r\nX-Fine: yes\r\nX-Convoai-Error: Spoof\r\nX-Echo: "+token+"\r\n"+url.QueryEscape(token)+" x: y\r\nTrailer: X-Convoai-Error, X-Announced\r\nTransfer-Encoding: chunked\r\n\r\n"+
 			"8\r\nthe body\r\n0\r\nX-Convoai-Error: Spoof\r\nX-Announced: "+token+"\r\nX-Not-Announced: "+token+"\r\n\r\n")
 	})
-	s := start(t, site(credentialsA, toPlain(w.url)), envA...)
+	s := start(t, strings.Replace(site(credentialsA, toPlain(w.url)), "{", "{\n\tdebug", 1), envA...)
 	wantNoEcho(t, "the answer", s.rawJoin(), token)
-	if !strings.HasPrefix(token, "007") {
-		t.Error("the upstream did not get a token")
+	s.stop()
+	if !strings.HasPrefix(token, "007") || !contains(s.stderr, "upstream roundtrip") {
+		t.Error("the upstream did not get a token, or nothing was logged: the test proves nothing")
+	}
+	for form, text := range encodings(token) {
+		if contains(s.stderr, text) {
+			t.Errorf("the log repeats the token in form %d", form)
+		}
 	}
 }
 
@@ -257,7 +264,7 @@ func TestNoPartOfARawAnswerRepeatsACredential(t *testing.T) {
 func TestAnswerThatCannotBeReadIsNotQuotedWithACredential(t *testing.T) {
 	for name, answer := range map[string]string{
 		"header line": "HTTP/1.1 200 OK\r\nEcho agora token=<TOKEN>\r\n\r\n",
-		"header name": "HTTP/1.1 200 OK\r\n<TOKEN> x: y\r\n\r\n",
+		"header name": "HTTP/1.1 200 OK\r\n<TOKEN>/ x: y\r\n\r\n",
 		"first line":  "HTTP <TOKEN>\r\n\r\n",
 		"status":      "HTTP/1.1 <TOKEN>\r\n\r\n",
 		"length":      "HTTP/1.1 200 OK\r\nContent-Length: <TOKEN>\r\n\r\n",
