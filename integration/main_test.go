@@ -23,10 +23,6 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	if err := readSources(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
 	binary = filepath.Join(dir, "caddy")
 	args := []string{"build", "-o", binary}
 	if raceDetector {
@@ -50,8 +46,8 @@ func run(m *testing.M) int {
 
 // readSources reads all that the binary is built from, so that go test does not
 // take a result from its cache that belongs to another binary: it knows which
-// files a test has opened.
-func readSources() error {
+// files a test has opened. What is opened before the tests run does not count.
+var readSources = sync.OnceValue(func() error {
 	return filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
@@ -66,7 +62,7 @@ func readSources() error {
 		_, err = os.ReadFile(path)
 		return err
 	})
-}
+})
 
 // processes are the commands that run at a time.
 var processes processSet

@@ -175,6 +175,9 @@ func (s *sidecar) write(caddyfile string) {
 
 // command is the binary with a clean environment.
 func (s *sidecar) command(ctx context.Context, env []string, args ...string) *exec.Cmd {
+	if err := readSources(); err != nil {
+		s.t.Fatal(err)
+	}
 	cmd := exec.CommandContext(ctx, binary, args...)
 	cmd.Dir = s.dir
 	cmd.Env = append([]string{
