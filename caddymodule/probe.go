@@ -29,12 +29,16 @@ func (t *Transport) prober() region.Prober {
 func (p prober) Probe(ctx context.Context, e region.Endpoint) (took time.Duration, cause region.Cause, ok bool) {
 	ctx = context.WithValue(ctx, endpointKey{}, &e)
 	begin := time.Now()
-	var connecting atomic.Int64 // when the name was resolved and the first address dialled
+	var resolved atomic.Int64 // after begin
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		ConnectStart: func(string, string) { connecting.CompareAndSwap(0, int64(time.Since(begin))) },
+		DNSDone: func(info httptrace.DNSDoneInfo) {
+			if info.Err == nil {
+				resolved.CompareAndSwap(0, int64(time.Since(begin)))
+			}
+		},
 	})
 	conn, err := p.connect(ctx, e)
-	took = time.Since(begin) - time.Duration(connecting.Load())
+	took = time.Since(begin) - time.Duration(resolved.Load())
 	if err != nil {
 		return 0, causeOf(err), false
 	}

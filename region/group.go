@@ -187,7 +187,7 @@ func (g *Group) neighbours(h *host) []*host {
 }
 
 // reschedule works out when the next probes of hosts that are not available are
-// due: when a rest is over, and at once where no host of a group is available.
+// due: when a rest is over, and soon where no host of a group is available.
 // The tracker's mu is held.
 func (t *Tracker) reschedule(h *host) {
 	for _, g := range h.groups {
@@ -210,13 +210,17 @@ func (g *Group) noneAvailable() bool {
 }
 
 // probeDue returns when h is to be probed next to find out whether it can be
-// used; urgent says that calls have no host that can.
+// used; urgent says that calls have no host that can. What has just failed is
+// left alone for a moment all the same.
 func (h *host) probeDue(urgent bool) (at time.Duration, ok bool) {
 	if h.probing || h.is(Available) && !h.doubted {
 		return 0, false
 	}
-	if h.is(Resting) && !urgent {
+	if h.is(Resting) {
 		at = h.restEnd
+		if urgent {
+			at = min(at, h.since+probeSpacing)
+		}
 	}
 	return max(at, h.probed+probeSpacing), true
 }

@@ -20,8 +20,8 @@ type Walk struct {
 	last    int8          // index of the last endpoint named, -1 at the start
 }
 
-// Walk begins the way of a call. Probes that are due are made by p. Without it
-// there are none: a host is then tried by one call, and not by others, when its
+// Walk begins the way of a call. Probes that are due, when it begins and when it
+// is answered, are made by p. Without it there are none: a host is then tried by one call, and not by others, when its
 // rest is over.
 func (g *Group) Walk(p Prober) Walk { return Walk{group: g, prober: p, last: -1} }
 
@@ -34,7 +34,7 @@ func (g *Group) Walk(p Prober) Walk { return Walk{group: g, prober: p, last: -1}
 func (w *Walk) Next(cause Cause) (e Endpoint, ok bool) {
 	g := w.group
 	now := g.tracker.clock()
-	if w.prober != nil && int64(now) >= g.recoveryAt.Load() {
+	if w.last < 0 && w.prober != nil && int64(now) >= g.recoveryAt.Load() {
 		g.recover(now, w.prober)
 	}
 	w.began = now
@@ -110,7 +110,10 @@ func (w *Walk) Answered() {
 		t.succeeded(h, w.began, t.clock(), false)
 		t.unlock()
 	}
-	w.measure()
+	// Measuring comes after the attempt, so as not to compete with it.
+	if w.prober != nil && int64(w.began) >= w.group.roundAt.Load() {
+		w.group.measure(w.group.tracker.clock(), w.prober)
+	}
 }
 
 // Failed says why the last endpoint has not answered.
@@ -121,7 +124,6 @@ func (w *Walk) Failed(cause Cause) {
 		t.failed(h, w.began, t.clock(), cause)
 		t.unlock()
 	}
-	w.measure()
 }
 
 // Abandoned says that the attempt ended for a reason that is not the host's: the
@@ -137,7 +139,6 @@ func (w *Walk) Abandoned(connecting bool) {
 		}
 		t.unlock()
 	}
-	w.measure()
 }
 
 // patience is how long a connection may take without giving rise to doubts.
@@ -148,12 +149,4 @@ func (w *Walk) host() *host {
 		return nil
 	}
 	return w.group.hosts[w.last]
-}
-
-// measure begins a round of latency probes if one is due: after the attempt, so
-// as not to compete with it.
-func (w *Walk) measure() {
-	if w.prober != nil && int64(w.began) >= w.group.roundAt.Load() {
-		w.group.measure(w.group.tracker.clock(), w.prober)
-	}
 }
