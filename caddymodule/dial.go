@@ -10,7 +10,6 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"go.uber.org/zap"
 
@@ -65,18 +64,20 @@ func (t *Transport) guardDial() error {
 	return nil
 }
 
-// connecting makes of dial, Caddy's, one that dials address. It hides the vars of
-// the request from dial, which would look up there which upstream the reverse
-// proxy has chosen, and dial that by name; also it may run while another attempt
-// writes to them. And it returns the error that dial hides in a
+// connecting makes of dial, Caddy's, one that dials address. It hides the values
+// of the context from dial, which would find there the upstream that the reverse
+// proxy has chosen, and dial that by name; and vars that another attempt may be
+// writing to. And it returns the error that dial hides in a
 // [reverseproxy.DialError].
 func connecting(dial dialFunc) dialFunc {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		var failed error
-		ctx = httptrace.WithClientTrace(varless{ctx}, &httptrace.ClientTrace{
-			ConnectDone: func(_, _ string, err error) { failed = err },
-		})
-		conn, err := dial(ctx, network, address)
+		trace := &httptrace.ClientTrace{ConnectDone: func(_, _ string, err error) { failed = err }}
+		hidden := httptrace.WithClientTrace(valueless{ctx}, trace)
+		if outer := httptrace.ContextClientTrace(ctx); outer != nil {
+			hidden = httptrace.WithClientTrace(hidden, &httptrace.ClientTrace{ConnectStart: outer.ConnectStart, ConnectDone: outer.ConnectDone})
+		}
+		conn, err := dial(hidden, network, address)
 		if err != nil {
 			return nil, cmp.Or(failed, err)
 		}
@@ -84,14 +85,9 @@ func connecting(dial dialFunc) dialFunc {
 	}
 }
 
-type varless struct{ context.Context }
+type valueless struct{ context.Context }
 
-func (c varless) Value(key any) any {
-	if key == caddyhttp.VarsCtxKey {
-		return nil
-	}
-	return c.Context.Value(key)
-}
+func (valueless) Value(any) any { return nil }
 
 // dialContext makes a TCP connection for the attempt of ctx.
 func (d *dialer) dialContext(ctx context.Context, _, address string) (net.Conn, error) {

@@ -431,6 +431,23 @@ func TestKnownAddressIsDialledWhenTheResolverFails(t *testing.T) {
 	}
 }
 
+// What is known good outlives a configuration.
+func TestKnownAddressOutlivesAReload(t *testing.T) {
+	live := accept(t, "127.0.0.1:0")
+	names := newNameServer(t, "127.0.0.1")
+	first, second := dialling(t, names, ""), dialling(t, names, `,"dial_timeout":"10s"`)
+	conn, err := first.dialFor(t.Context(), "http://one.test:"+live.port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.Close()
+	names.fallSilent()
+	if conn, err = second.dialFor(t.Context(), "http://one.test:"+live.port); err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.Close()
+}
+
 // An address at which another host has moved in is forgotten.
 func TestKnownAddressOfAnotherHostIsForgotten(t *testing.T) {
 	server := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))

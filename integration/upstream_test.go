@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -259,21 +261,30 @@ func reset(conn net.Conn) {
 	_ = conn.Close()
 }
 
-// resolver is a DNS server for a fixed set of names. Others do not exist.
+// resolver is a DNS server for a set of names. Others do not exist.
 type resolver struct {
 	address string
 
-	mu    sync.Mutex // guards asked
-	asked []string
+	mu      sync.Mutex // guards what follows
+	answers map[string]string
+	asked   []string
 }
 
+// What a resolver can say of a name in place of addresses.
+const (
+	noAnswer  = "none"
+	noService = "SERVFAIL"
+)
+
+// newResolver starts a resolver. names holds the addresses of each name, with
+// spaces between, or one of the words above.
 func newResolver(t *testing.T, names map[string]string) *resolver {
 	t.Helper()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &resolver{address: conn.LocalAddr().String()}
+	d := &resolver{address: conn.LocalAddr().String(), answers: maps.Clone(names)}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -283,7 +294,7 @@ func newResolver(t *testing.T, names map[string]string) *resolver {
 			if err != nil {
 				return
 			}
-			if reply := d.reply(packet[:n], names); reply != nil {
+			if reply := d.reply(packet[:n]); reply != nil {
 				_, _ = conn.WriteTo(reply, from)
 			}
 		}
@@ -295,7 +306,14 @@ func newResolver(t *testing.T, names map[string]string) *resolver {
 	return d
 }
 
-func (d *resolver) reply(query []byte, names map[string]string) []byte {
+// say changes what is said of a name.
+func (d *resolver) say(name, answer string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.answers[name] = answer
+}
+
+func (d *resolver) reply(query []byte) []byte {
 	var m dnsmessage.Message
 	if err := m.Unpack(query); err != nil || len(m.Questions) != 1 {
 		return nil
@@ -306,21 +324,30 @@ func (d *resolver) reply(query []byte, names map[string]string) []byte {
 		Header:    dnsmessage.Header{ID: m.ID, Response: true, RecursionAvailable: true},
 		Questions: m.Questions,
 	}
-	address, known := names[name]
-	switch {
-	case !known:
-		m.RCode = dnsmessage.RCodeNameError
-	case q.Type == dnsmessage.TypeA:
-		m.Answers = []dnsmessage.Resource{{
-			Header: dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class, TTL: 1},
-			Body:   &dnsmessage.AResource{A: [4]byte(net.ParseIP(address).To4())},
-		}}
-	}
 	d.mu.Lock()
 	if len(d.asked) == 0 || d.asked[len(d.asked)-1] != name {
 		d.asked = append(d.asked, name)
 	}
+	answer, known := d.answers[name]
 	d.mu.Unlock()
+	switch {
+	case !known:
+		m.RCode = dnsmessage.RCodeNameError
+	case answer == noAnswer:
+		return nil
+	case answer == noService:
+		m.RCode = dnsmessage.RCodeServerFailure
+	default:
+		for _, address := range strings.Fields(answer) {
+			header := dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class, TTL: 1}
+			switch addr := netip.MustParseAddr(address); {
+			case q.Type == dnsmessage.TypeA && addr.Is4():
+				m.Answers = append(m.Answers, dnsmessage.Resource{Header: header, Body: &dnsmessage.AResource{A: addr.As4()}})
+			case q.Type == dnsmessage.TypeAAAA && !addr.Is4():
+				m.Answers = append(m.Answers, dnsmessage.Resource{Header: header, Body: &dnsmessage.AAAAResource{AAAA: addr.As16()}})
+			}
+		}
+	}
 	reply, err := m.Pack()
 	if err != nil {
 		return nil
