@@ -181,7 +181,7 @@ func TestJoinRefusedByAKeptConnectionGoesToTheNextUpstream(t *testing.T) {
 	if a := s.send("POST", joinA, joinBody("room", "1")); a.StatusCode != http.StatusOK {
 		t.Fatalf("%d %s", a.StatusCode, a.body)
 	}
-	second.untouched(t)
+	second.unasked(t)
 	if a := s.send("POST", joinA, joinBody("room", "1")); a.StatusCode != http.StatusOK || a.body != okBody {
 		t.Errorf("%d %s, want the second upstream's answer", a.StatusCode, a.body)
 	} else {

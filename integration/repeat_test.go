@@ -77,12 +77,16 @@ func TestOnlyRepeatableOperationsAreSentAgain(t *testing.T) {
 	for _, b := range broken {
 		t.Run(b.name, func(t *testing.T) {
 			t.Parallel()
-			first, second := b.start(t, b.handler), newUpstream(t, nil)
-			s := start(t, site(credentialsA, "response_timeout "+b.timeout, "upstream "+first.URL+" "+second.URL, "transport http {\n tls_trust_pool file <CA>\n}"), envA...)
-			for _, op := range operations {
-				first.reset()
+			second := newUpstream(t, nil)
+			var firsts []*upstream // each rests when it has let a call down
+			s := start(t, siteOfEach(len(operations), func(i int) []string {
+				firsts = append(firsts, b.start(t, b.handler))
+				return []string{credentialsA, "response_timeout " + b.timeout, "upstream " + firsts[i].URL + " " + second.URL, "transport http {\n tls_trust_pool file <CA>\n}"}
+			}), envA...)
+			for i, op := range operations {
+				first := firsts[i]
 				second.reset()
-				a := s.send(op.method, op.path, op.body)
+				a := s.send(op.method, op.path, op.body, siteHost(i))
 				// net/http may itself repeat a GET on a connection that was
 				// used before.
 				if n := len(first.received()); n == 0 || n > 1 && op.method != "GET" {
@@ -157,22 +161,34 @@ func stalled(t *testing.T) string {
 // What was not sent yet goes to the next upstream, whatever it is.
 func TestAnyOperationFailsOverWhileNothingWasSent(t *testing.T) {
 	names := newResolver(t, nil)
-	plain := newPlainUpstream(t, nil)
-	for _, test := range []struct{ name, url string }{
-		{"refused", "https://127.0.0.1:" + freePort(t)},
-		{"unresolved", "https://none.upstream.test"},
-		{"handshake without an answer", stalled(t)},
-		{"no TLS", "https://127.0.0.1:" + plain.port},
+	for _, test := range []struct {
+		name string
+		url  func(t *testing.T, i int) string // of the upstream of one operation
+	}{
+		{"refused", func(t *testing.T, _ int) string { return "https://127.0.0.1:" + freePort(t) }},
+		{"unresolved", func(_ *testing.T, i int) string { return "https://none-" + itoa(i) + ".upstream.test" }},
+		{"handshake without an answer", func(t *testing.T, _ int) string { return stalled(t) }},
+		{"no TLS", func(t *testing.T, _ int) string {
+			plain := newPlainUpstream(t, nil)
+			t.Cleanup(func() {
+				if len(plain.received()) != 0 {
+					t.Error("an upstream without TLS got a request that was for HTTPS")
+				}
+			})
+			return "https://127.0.0.1:" + plain.port
+		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			// Without TLS, for which the time-out would be too short at times.
 			second := newPlainUpstream(t, nil)
-			s := start(t, site(credentialsA, "tls_timeout 100ms", "upstream "+test.url+" "+second.URL,
-				"transport http {\n resolvers "+names.address+"\n}"), envA...)
-			for _, op := range operations {
+			s := start(t, siteOfEach(len(operations), func(i int) []string {
+				return []string{credentialsA, "tls_timeout 100ms", "upstream " + test.url(t, i) + " " + second.URL,
+					"transport http {\n resolvers " + names.address + "\n}"}
+			}), envA...)
+			for i, op := range operations {
 				second.reset()
-				if a := s.send(op.method, op.path, op.body); a.StatusCode != http.StatusOK {
+				if a := s.send(op.method, op.path, op.body, siteHost(i)); a.StatusCode != http.StatusOK {
 					t.Errorf("%s: %d %s", op.name, a.StatusCode, a.body)
 					continue
 				}
@@ -181,9 +197,6 @@ func TestAnyOperationFailsOverWhileNothingWasSent(t *testing.T) {
 				}
 			}
 		})
-	}
-	if len(plain.received()) != 0 {
-		t.Error("an upstream without TLS got a request that was for HTTPS")
 	}
 }
 

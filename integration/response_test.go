@@ -91,7 +91,7 @@ func TestAnswerAfterA401IsThatOfTheResend(t *testing.T) {
 				if n := len(up.received()); n != test.sendsTo {
 					t.Errorf("sent %d times, want %d", n, test.sendsTo)
 				}
-				second.untouched(t)
+				second.unasked(t)
 			})
 		}
 	}
