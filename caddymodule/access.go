@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"strings"
 	"sync"
 
@@ -66,21 +65,6 @@ func parsePrefix(s string) (netip.Prefix, error) {
 		return netip.Prefix{}, errors.New("allow_from takes IP addresses and CIDR ranges")
 	}
 	return prefix.Masked(), nil
-}
-
-// check returns why r is refused, or nil.
-func (p *accessPolicy) check(r *http.Request) *callError {
-	switch {
-	case !p.peerAllowed(r):
-		return errPeerNotAllowed
-	case !p.hostAllowed(r):
-		return errHostNotAllowed
-	case crossSite(r):
-		return errCrossSite
-	case looped(r.Header):
-		return errLoopDetected
-	}
-	return nil
 }
 
 // peerAllowed looks at the other end of the connection, not at what a header
@@ -149,20 +133,30 @@ func (p *accessPolicy) serverNames(r *http.Request) map[string]bool {
 	return names
 }
 
-// crossSite reports whether a browser says that a page of another origin makes
-// the request. Another port of the same host is another origin.
-func crossSite(r *http.Request) bool {
-	switch r.Header.Get("Sec-Fetch-Site") {
-	case "", "same-origin", "none":
-	default:
-		return true
+// ownSite reports whether a request comes from no browser, from one of this
+// origin's pages, or from the user.
+func ownSite(h http.Header) bool {
+	for _, site := range h["Sec-Fetch-Site"] {
+		if site != "" && site != "same-origin" && site != "none" {
+			return false
+		}
 	}
-	origin := r.Header.Get("Origin")
-	if origin == "" {
-		return false
+	return true
+}
+
+// ownOrigin reports whether a request names no origin, or this one alone. Another
+// port of the same host is another origin.
+func ownOrigin(r *http.Request) bool {
+	for _, origin := range r.Header["Origin"] {
+		if origin == "" {
+			continue
+		}
+		scheme, host, _ := strings.Cut(origin, "://")
+		if scheme != "http" && scheme != "https" || !strings.EqualFold(host, r.Host) {
+			return false
+		}
 	}
-	u, err := url.Parse(origin)
-	return err != nil || !strings.EqualFold(u.Host, r.Host)
+	return true
 }
 
 // normalHost returns the host of a Host header in lower case, without port and

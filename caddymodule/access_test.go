@@ -26,6 +26,20 @@ func policy(t *testing.T, from, hosts []string) *accessPolicy {
 	return p
 }
 
+// refused is what the checks before the first that looks at the call say of r.
+func refused(p *accessPolicy, r *http.Request) *callError {
+	g, a := &Gate{access: p}, &arrival{r: r}
+	for _, c := range checks {
+		if c.name == "method" {
+			break
+		}
+		if refusal := c.of(g, a); refusal != nil {
+			return refusal
+		}
+	}
+	return nil
+}
+
 func TestPeers(t *testing.T) {
 	some := []string{"10.0.0.0/8", "192.168.1.77/24", "2001:db8::/32", "::ffff:172.16.0.9", "fd00::1"}
 	for _, test := range []struct {
@@ -39,7 +53,7 @@ func TestPeers(t *testing.T) {
 		{some, "192.168.1.1:1", true}, {some, "192.168.2.1:1", false}, {some, "[2001:db8:1::2]:1", true}, {some, "172.16.0.9:1", true},
 		{some, "172.16.0.8:1", false}, {some, "[fd00::1%eth0]:1", true}, {some, "[fd00::2]:1", false},
 	} {
-		got := policy(t, test.from, nil).check(request("localhost", test.peer))
+		got := refused(policy(t, test.from, nil), request("localhost", test.peer))
 		if (got == nil) != test.want || got != nil && got != errPeerNotAllowed {
 			t.Errorf("%v, peer %q: %v, want allowed %t", test.from, test.peer, got, test.want)
 		}
@@ -49,7 +63,7 @@ func TestPeers(t *testing.T) {
 func TestPeersOfUnixSocketsAreAllowed(t *testing.T) {
 	r := request("localhost", "@")
 	r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, &net.UnixAddr{Net: "unix", Name: "/run/x"}))
-	if got := policy(t, []string{"10.0.0.1"}, nil).check(r); got != nil {
+	if got := refused(policy(t, []string{"10.0.0.1"}, nil), r); got != nil {
 		t.Error(got)
 	}
 }
@@ -60,7 +74,7 @@ func TestPeersOfAbstractUnixSocketsAreRefused(t *testing.T) {
 	for _, name := range []string{"@convoai", "@"} {
 		r := request("localhost", "@")
 		r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, &net.UnixAddr{Net: "unix", Name: name}))
-		if got := policy(t, nil, nil).check(r); got != errPeerNotAllowed {
+		if got := refused(policy(t, nil, nil), r); got != errPeerNotAllowed {
 			t.Errorf("%s: %v, want it refused", name, got)
 		}
 	}
@@ -80,7 +94,7 @@ func TestHosts(t *testing.T) {
 		{own, "sidecar:8080", true}, {own, "SIDECAR", true}, {own, "convoai.internal", true}, {own, "10.0.0.1:80", true}, {own, "[::1]:80", true},
 		{own, "localhost", false}, {own, "api.agora.io", false}, {own, "x.sidecar", false}, {own, "", false},
 	} {
-		got := policy(t, nil, test.hosts).check(request(test.host, "127.0.0.1:1"))
+		got := refused(policy(t, nil, test.hosts), request(test.host, "127.0.0.1:1"))
 		if (got == nil) != test.want || got != nil && got != errHostNotAllowed {
 			t.Errorf("%v, Host %q: %v, want allowed %t", test.hosts, test.host, got, test.want)
 		}
@@ -105,6 +119,14 @@ func TestRequestsOfOtherOriginsAreRefused(t *testing.T) {
 		{[]string{"Sec-Fetch-Site", "same-site"}, errCrossSite},
 		{[]string{"Sec-Fetch-Site", "cross-site"}, errCrossSite},
 		{[]string{"Sec-Fetch-Site", "same-origin", "Origin", "http://evil.test"}, errCrossSite},
+		{[]string{"Sec-Fetch-Site", "none", "Sec-Fetch-Site", "cross-site"}, errCrossSite},
+		{[]string{"Sec-Fetch-Site", "", "Sec-Fetch-Site", "cross-site"}, errCrossSite},
+		{[]string{"Origin", "http://localhost:8080", "Origin", "http://evil.test"}, errCrossSite},
+		{[]string{"Origin", "", "Origin", "http://evil.test"}, errCrossSite},
+		{[]string{"Origin", "http://evil.test@localhost:8080"}, errCrossSite},
+		{[]string{"Origin", "http://localhost:8080/"}, errCrossSite},
+		{[]string{"Origin", "//localhost:8080"}, errCrossSite},
+		{[]string{"Origin", "localhost:8080"}, errCrossSite},
 		{[]string{instanceHeader, instance}, errLoopDetected},
 		{[]string{instanceHeader, "another"}, nil},
 		{[]string{instanceHeader, "0123456789abcdef, " + instance}, errLoopDetected},
@@ -113,7 +135,7 @@ func TestRequestsOfOtherOriginsAreRefused(t *testing.T) {
 		{[]string{instanceHeader, "0123456789abcdef,1123456789abcdef,2123456789abcdef,3123456789abcdef"}, errLoopDetected},
 		{[]string{instanceHeader, "a,b,c,d,e,f"}, nil},
 	} {
-		if got := policy(t, nil, nil).check(request("localhost:8080", "127.0.0.1:1", test.headers...)); got != test.want {
+		if got := refused(policy(t, nil, nil), request("localhost:8080", "127.0.0.1:1", test.headers...)); got != test.want {
 			t.Errorf("%v: %v, want %v", test.headers, got, test.want)
 		}
 	}

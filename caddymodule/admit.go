@@ -11,53 +11,28 @@ import (
 	"github.com/caddy-convoai/convoai/api"
 )
 
-// admit decides about r, and makes call what is to be sent. The cheap and strict
-// checks come first; a credential exists only after all of them.
-func (g *Gate) admit(call *Call, w http.ResponseWriter, r *http.Request, callerToken string) *callError {
-	if refusal := g.access.check(r); refusal != nil {
-		return refusal
-	}
-	path, op, refusal := recognise(r)
-	if refusal != nil {
-		return refusal
-	}
-	call.operation, call.path = op, path
-	p := g.project(path.AppID)
-	if p == nil {
-		if !g.callerKnown(callerToken) {
-			return errCallerNotAuthorized
+// admit decides about a request, and makes its call what is to be sent.
+func (g *Gate) admit(a *arrival) *callError {
+	for i := range g.checks {
+		if refusal := g.checks[i].of(g, a); refusal != nil {
+			return refusal
 		}
-		return errProjectNotConfigured
 	}
-	if p.callerToken != nil {
-		g.warnOfAccessLog(r)
-	}
-	if !p.callerMay(callerToken) {
-		return errCallerNotAuthorized
-	}
-	call.project = p
-	body, refusal := g.readBody(w, r, p.room(op))
-	if refusal != nil {
-		return refusal
-	}
-	session, incomplete, err := p.read(op, body)
-	if err != nil {
-		return errInvalidRequestBody(err)
-	}
-	if call.credential, err = p.authorize(r.Context(), op, session); err != nil {
+	call, p := &a.call, a.call.project
+	var err error
+	if call.credential, err = p.authorize(a.r.Context(), call.operation, a.session); err != nil {
 		return errCredentialUnavailable.because(err)
 	}
-	call.body = body
-	if incomplete != nil && incomplete.Lacks() {
-		if err = call.complete(incomplete); err != nil {
+	if a.incomplete != nil && a.incomplete.Lacks() {
+		if err = call.complete(a.incomplete); err != nil {
 			return errCredentialUnavailable.because(err)
 		}
 	}
-	if path.AppID != "" {
+	if call.path.AppID != "" {
 		call.path.AppID = p.appID
 	}
 	call.prefix = g.prefix
-	call.query = r.URL.RawQuery
+	call.query = a.r.URL.RawQuery
 	call.headers = g.headers
 	call.candidates = g.endpoints
 	call.deadline = g.now().Add(g.budget)
@@ -74,25 +49,6 @@ func (g *Gate) warnOfAccessLog(r *http.Request) {
 		return
 	}
 	g.logger.Warn("this server has an access log, which records caller tokens unless its format deletes the field request>headers>" + callerTokenHeader)
-}
-
-// recognise finds the operation that r asks for.
-func recognise(r *http.Request) (path api.Path, op *api.Operation, refusal *callError) {
-	switch r.Method {
-	case http.MethodConnect, http.MethodTrace:
-		return path, nil, errMethodNotAllowed("")
-	}
-	path, ok := api.ParsePath(r.URL.EscapedPath())
-	if !ok {
-		return path, nil, errNotConvoAI
-	}
-	if op, ok = path.Operation(r.Method); !ok {
-		return path, nil, errMethodNotAllowed(path.Allow())
-	}
-	if !cleanQuery(r.URL.RawQuery) {
-		return path, nil, errQuery
-	}
-	return path, op, nil
 }
 
 // cleanQuery reports whether a query can be sent on as it is.
@@ -128,31 +84,19 @@ func (g *Gate) callerKnown(callerToken string) bool {
 // readBody reads the whole body, which must be known before it is sent: to sign
 // by it, and to be able to send it again. room is how many bytes the body may
 // grow by.
-func (g *Gate) readBody(w http.ResponseWriter, r *http.Request, room int) ([]byte, *callError) {
+func (g *Gate) readBody(w http.ResponseWriter, r *http.Request, room int) ([]byte, error) {
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil, nil
 	}
-	if r.ContentLength > g.MaxBody {
-		return nil, errBodyTooLarge(g.MaxBody)
-	}
 	limited := http.MaxBytesReader(w, r.Body, g.MaxBody)
-	var body []byte
-	var err error
 	if r.ContentLength >= 0 && r.ContentLength <= trustedLength {
-		body = make([]byte, r.ContentLength, int(r.ContentLength)+room)
-		_, err = io.ReadFull(limited, body)
-	} else {
-		buffer := bytes.NewBuffer(make([]byte, 0, trustedLength))
-		_, err = buffer.ReadFrom(limited)
-		body = buffer.Bytes()
+		body := make([]byte, r.ContentLength, int(r.ContentLength)+room)
+		_, err := io.ReadFull(limited, body)
+		return body, err
 	}
-	if err != nil {
-		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			return nil, errBodyTooLarge(g.MaxBody)
-		}
-		return nil, errInvalidRequestBody(errBodyIncomplete).because(err)
-	}
-	return body, nil
+	buffer := bytes.NewBuffer(make([]byte, 0, trustedLength))
+	_, err := buffer.ReadFrom(limited)
+	return buffer.Bytes(), err
 }
 
 // trustedLength is the largest Content-Length that memory is taken for before

@@ -24,6 +24,7 @@ func testGate(t *testing.T, clock *testClock, projects ...*project) *Gate {
 	t.Helper()
 	g := &Gate{
 		Settings:       Settings{MaxBody: defaultMaxBody},
+		checks:         checks,
 		projects:       make(map[string]*project),
 		defaultProject: projects[0],
 		access:         policy(t, nil, nil),

@@ -45,6 +45,7 @@ type Gate struct {
 	// X-Convoai-Caller-Token, so that there is nothing to warn of. Default: off.
 	AccessLogFiltered bool `json:"access_log_filtered,omitempty"`
 
+	checks         []check
 	projects       map[string]*project
 	defaultProject *project
 	access         *accessPolicy
@@ -73,6 +74,7 @@ func (Gate) CaddyModule() caddy.ModuleInfo {
 // Provision puts the handler's settings over those of the convoai app and
 // evaluates them.
 func (g *Gate) Provision(ctx caddy.Context) error {
+	g.checks = checks
 	g.logger, g.warned = ctx.Logger(), new(atomic.Bool)
 	app, err := appOf(ctx)
 	if err != nil {
@@ -180,11 +182,12 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	// access log has taken its copy by now.)
 	r.Header.Del(callerTokenHeader)
 
-	call := new(Call)
+	a := &arrival{w: w, r: r, callerToken: callerToken}
+	call := &a.call
 	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
 		repl.Map(call.placeholder)
 	}
-	if refusal := g.admit(call, w, r, callerToken); refusal != nil {
+	if refusal := g.admit(a); refusal != nil {
 		return g.refuse(w, r, call, refusal)
 	}
 	caddyhttp.SetVar(r.Context(), callVar, call)
