@@ -325,6 +325,9 @@ func TestModesOfDirectiveAndGlobalOptionDoNotMix(t *testing.T) {
 		{"Basic over a token", Credentials{CustomerID: "me", CustomerSecret: "own"}, Credentials{AppID: testAppID, AuthToken: "t"}, Credentials{AppID: testAppID, CustomerID: "me", CustomerSecret: "own"}},
 		{"another customer", Credentials{CustomerID: "you", CustomerSecret: "own"}, basic, Credentials{AppID: testAppID, AppCertificate: testCertificate, CustomerID: "you", CustomerSecret: "own"}},
 		{"half a customer", Credentials{CustomerID: "you"}, basic, Credentials{AppID: testAppID, AppCertificate: testCertificate, CustomerID: "you"}},
+		{"a certificate over a pair", Credentials{AppCertificate: "own"}, withSecondary(), Credentials{AppID: testAppID, AppCertificate: "own"}},
+		{"nothing over a pair", Credentials{}, withSecondary(), withSecondary()},
+		{"half a pair", Credentials{AppCertificateSecondary: "own"}, withSecondary(), Credentials{AppID: testAppID, AppCertificateSecondary: "own"}},
 		{"another app", Credentials{AppID: otherAppID, AppCertificate: "own"}, basic, Credentials{AppID: otherAppID, AppCertificate: "own"}},
 		{"another app without a credential", Credentials{AppID: otherAppID}, basic, Credentials{AppID: otherAppID}},
 	} {

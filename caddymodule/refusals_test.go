@@ -42,6 +42,20 @@ func TestRefusalsAtATimeMakeOneRest(t *testing.T) {
 	}
 }
 
+// What is said of a certificate that has been replaced meanwhile is not held
+// against the new one.
+func TestRefusalOfAReplacedCertificateIsNoneOfTheNew(t *testing.T) {
+	file, c := certificateFile(t, testCertificate)
+	p, clock := mustProject(t, c)
+	fresh, _ := p.replaceRejected(t.Context(), p.join(t, "first"), sighting{})
+	writeTestFile(t, file, otherAppID+"\n")
+	clock.advance(fileCheckInterval)
+	p.resent(fresh, 401)
+	if p.signing().standing.resting(0, clock.now()) {
+		t.Error("the new certificate rests")
+	}
+}
+
 // An answer that may not have looked at the credential says nothing of it.
 func TestAnswersThatSayNothingOfTheCredential(t *testing.T) {
 	for _, status := range []int{408, 429, 500, 502, 503, 504} {

@@ -166,6 +166,78 @@ func TestSecretFollowsItsFile(t *testing.T) {
 	}
 }
 
+// What is read while it is being written is neither used nor complained of.
+func TestSecretThatIsBeingWrittenIsReadLater(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "secret")
+	writeTestFile(t, file, "old")
+	clock := newTestClock()
+	logger, logs := observed()
+	during := func() {}
+	s, err := newSecret("caller_token", "{file."+file+"}", func(v string) error {
+		during()
+		if v == "ha" {
+			return errors.New("half")
+		}
+		return nil
+	}, logger, clock.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, halves := range [][2]string{{"half", "half and whole"}, {"ha", "half"}} {
+		before := s.load().text
+		during = func() { writeTestFile(t, file, halves[1]) }
+		writeTestFile(t, file, halves[0])
+		clock.advance(fileCheckInterval)
+		if got := s.load().text; got != before {
+			t.Errorf("%d: half a file was used", i)
+		}
+		during = func() {}
+		clock.advance(fileCheckInterval)
+		if got := s.load().text; got != halves[1] {
+			t.Errorf("%d: the whole file was not used", i)
+		}
+	}
+	if n := logs.FilterLevelExact(zapcore.ErrorLevel).Len(); n != 0 {
+		t.Errorf("%d errors were logged", n)
+	}
+}
+
+// Only one caller at a time waits for the files.
+func TestCallersDoNotWaitForAFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "secret")
+	writeTestFile(t, file, "old")
+	clock := newTestClock()
+	logger, _ := observed()
+	reading, finish := make(chan struct{}), make(chan struct{})
+	first := true
+	s, err := newSecret("caller_token", "{file."+file+"}", func(string) error {
+		if !first {
+			close(reading)
+			<-finish
+		}
+		first = false
+		return nil
+	}, logger, clock.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeTestFile(t, file, "newer")
+	clock.advance(fileCheckInterval)
+	loaded := make(chan string)
+	go func() { loaded <- s.load().text }()
+	<-reading
+	clock.advance(10 * fileCheckInterval)
+	for range 3 {
+		if got := s.load().text; got != "old" {
+			t.Errorf("%q while the file is read", got)
+		}
+	}
+	close(finish)
+	if got := <-loaded; got != "newer" {
+		t.Errorf("%q when the file has been read", got)
+	}
+}
+
 // Kubernetes swaps a symbolic link to a folder.
 func TestSecretFollowsSymbolicLinks(t *testing.T) {
 	dir := t.TempDir()

@@ -133,6 +133,13 @@ func TestOffsetFollowsTheClockButNotADateThatJumps(t *testing.T) {
 	if c.offset() != 0 {
 		t.Errorf("the offset is %s with a clock that is right", c.offset())
 	}
+	for _, ahead := range []time.Duration{-4 * time.Minute, 20 * time.Second} {
+		c.learn(seenAt(at, ahead, 0), logger)
+		c.confirm()
+	}
+	if c.offset() != 0 {
+		t.Errorf("the offset is %s with a clock that is right enough", c.offset())
+	}
 	changes := 0
 	for i := range 600 {
 		if c.learn(seenAt(at.Add(time.Duration(i)*100*time.Millisecond), time.Duration(i%5-2)*2*time.Minute, 0), logger) {
