@@ -75,6 +75,25 @@ func TestRestDoublesUpToFiveMinutesUntilASuccess(t *testing.T) {
 	})
 }
 
+// A probe is as good as a call.
+func TestRestIsShortAgainAfterAProbeThatSucceeded(t *testing.T) {
+	inTime(t, []string{"a", "b"}, func(s *site) {
+		s.kill(region.Refused, "a")
+		s.want("at first", "a", "b")
+		time.Sleep(10 * time.Second)
+		s.want("when the rest is over", "b")
+		s.revive("a")
+		time.Sleep(20 * time.Second)
+		s.want("when the second rest is over", "b")
+		s.wantState("after the probe", "a", region.Available)
+		s.kill(region.Refused, "a")
+		s.want("when it fails again", "a", "b")
+		if rest := s.changes[len(s.changes)-1].Rest; rest != 10*time.Second {
+			t.Errorf("rests for %s", rest)
+		}
+	})
+}
+
 func TestRestsAreSpreadByATenth(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rests := map[float64]time.Duration{}
@@ -186,9 +205,9 @@ func TestWhileAllRestEachIsProbedEveryTwoSeconds(t *testing.T) {
 			if len(times) < 3 || len(times) > 4 {
 				t.Errorf("%s was probed %d times in 8 s", host, len(times))
 			}
-			for i := 1; i < len(times); i++ {
-				if gap := times[i].Sub(times[i-1]); gap < 2*time.Second {
-					t.Errorf("%s was probed again after %s", host, gap)
+			for i, last := range append([]time.Time{start}, times[:len(times)-1]...) {
+				if gap := times[i].Sub(last); gap < 2*time.Second {
+					t.Errorf("%s was probed %s after it had failed or been probed", host, gap)
 				}
 			}
 		}
@@ -311,6 +330,10 @@ func TestOtherNamesOfAFailedRegionAreProbedFirst(t *testing.T) {
 				}
 				s.want("at first", "a", "c")
 				s.wantState("then", "b", region.Unproven)
+				if len(s.probed("b")) != 0 {
+					t.Error("probed beside the attempts of the call")
+				}
+				s.want("the next call", "c")
 				time.Sleep(ms)
 				s.want("before the probe has ended", "c")
 				time.Sleep(50 * ms)

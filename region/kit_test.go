@@ -3,6 +3,7 @@ package region_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -141,8 +142,8 @@ func endpoints(names ...string) []region.Endpoint {
 	var list []region.Endpoint
 	for _, name := range names {
 		e := region.Endpoint{Scheme: "https", Host: name, Port: "443", Region: name}
-		if n, _ := fmt.Sscanf(name, "%1s/%s", &e.Region, &e.Host); n < 2 {
-			e.Host = name
+		if before, after, ok := strings.Cut(name, "/"); ok {
+			e.Region, e.Host = before, after
 		}
 		list = append(list, e)
 	}

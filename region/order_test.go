@@ -306,6 +306,9 @@ func TestCloseEndsProbesAndWaits(t *testing.T) {
 		s.wantState("after a probe was cut short", "a", region.Available)
 		time.Sleep(time.Hour)
 		s.use(time.Minute)
+		s.kill(region.Refused, "a")
+		s.want("after Close", "a", "b")
+		s.use(time.Minute)
 		if n := len(s.probed("a")); n != 1 {
 			t.Errorf("%d probes after Close", n-1)
 		}
@@ -315,9 +318,10 @@ func TestCloseEndsProbesAndWaits(t *testing.T) {
 // What a slow probe of a group that is gone finds out is of no use, and no harm.
 func TestGroupThatWasReleasedIsNotProbed(t *testing.T) {
 	inTime(t, []string{"a", "b"}, func(s *site) {
+		first := s.group.Walk(nil)
+		first.Next(0)
+		first.Failed(region.Refused)
 		s.group.Release()
-		s.kill(region.Refused, "a")
-		s.want("on the way out", "a", "b")
 		time.Sleep(time.Minute)
 		s.want("on the way out", "b")
 		if n := len(s.probed("a")) + len(s.probed("b")); n != 0 {
