@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"golang.org/x/net/dns/dnsmessage"
 
 	"github.com/caddy-convoai/convoai/region"
@@ -80,7 +81,7 @@ func (s *nameServer) have(addresses ...string) {
 func (s *nameServer) fail(rcode dnsmessage.RCode) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.rcode = rcode
+	s.silent, s.rcode = false, rcode
 }
 
 // fallSilent leaves all queries from now on without an answer.
@@ -261,13 +262,8 @@ func TestNameThatTurnsInwardIsNotDialled(t *testing.T) {
 
 // Why a connection was not had can be told from the error.
 func TestErrorOfADialIsNotHidden(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	url := "https://" + l.Addr().String()
-	_ = l.Close()
-	if _, err := dialling(t, newNameServer(t), "").dialFor(t.Context(), url); !errors.Is(err, syscall.ECONNREFUSED) {
+	// Port 1 is nobody's; one that is free now may be somebody's in a moment.
+	if _, err := dialling(t, newNameServer(t), "").dialFor(t.Context(), "https://127.0.0.1:1"); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("%v, want a refused connection", err)
 	}
 }
@@ -305,6 +301,25 @@ func TestLookupThatStallsDoesNotHoldUpLaterOnes(t *testing.T) {
 	_ = conn.Close()
 	if took := time.Since(began); took > 3*time.Second { // net.Resolver asks again after 5s
 		t.Errorf("it took %s", took)
+	}
+}
+
+// A lookup that is over leaves no connection to the name server.
+func TestConnectionToANameServerEndsWithTheLookup(t *testing.T) {
+	names, err := newResolver(&reverseproxy.UpstreamResolver{Addresses: []string{newNameServer(t).address}}, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	conn, err := names.open(ctx, "udp", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+	cancel()
+	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("a read ended with %v", err)
 	}
 }
 
@@ -410,8 +425,8 @@ func TestKnownAddressIsDialledWhenTheResolverFails(t *testing.T) {
 
 	for when, fail := range map[string]func(){
 		"silent":   names.fallSilent,
-		"SERVFAIL": func() { names.have(); names.fail(dnsmessage.RCodeServerFailure) },
-		"REFUSED":  func() { names.have(); names.fail(dnsmessage.RCodeRefused) },
+		"SERVFAIL": func() { names.fail(dnsmessage.RCodeServerFailure) },
+		"REFUSED":  func() { names.fail(dnsmessage.RCodeRefused) },
 	} {
 		fail()
 		conn, err := dial("example.com")
@@ -461,6 +476,17 @@ func TestKnownAddressOfAnotherHostIsForgotten(t *testing.T) {
 		t.Fatal(err)
 	}
 	key := knownKey{resolver: names.address, scheme: "https", address: e.Address()}
+	// Nor does it take the place of a good one.
+	other := netip.MustParseAddr("127.0.0.9")
+	carrier.known.put(key, other)
+	names.have("127.0.0.1")
+	if _, err = carrier.http.Transport.DialTLSContext(to(t.Context(), e), "tcp", e.Address()); err == nil {
+		t.Fatal("connected to a host of another name")
+	}
+	if addr, _ := carrier.known.get(key); addr != other {
+		t.Errorf("%s is known good, want %s", addr, other)
+	}
+	names.fallSilent()
 	carrier.known.put(key, netip.MustParseAddr("127.0.0.1"))
 	_, err = carrier.http.Transport.DialTLSContext(to(t.Context(), e), "tcp", e.Address())
 	if _, ok := errors.AsType[x509.HostnameError](err); !ok {

@@ -177,6 +177,11 @@ func TestRace(t *testing.T) {
 			dialled: publicV6A + "@0s " + publicA + "@300ms " + publicV6B + "@600ms " + publicB + "@900ms", to: publicB, took: 900 * time.Millisecond,
 		},
 		{
+			name: "IPv4 in the form of IPv6", answers: answer("::ffff:" + publicA + " ::ffff:" + publicB + " " + publicV6A),
+			hosts:   map[string]outcomeOf{publicV6A: ok},
+			dialled: publicA + "@0s " + publicV6A + "@0s", to: publicV6A,
+		},
+		{
 			name: "another delay", answers: answer(publicA + " " + publicB), hosts: map[string]outcomeOf{publicA: never, publicB: ok}, delay: 50 * time.Millisecond,
 			dialled: publicA + "@0s " + publicB + "@50ms", to: publicB, took: 50 * time.Millisecond,
 		},
