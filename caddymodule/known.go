@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// How long an address is known good after a connection to it was made or, if
-// later, has ended. Without TLS nothing but the address says who is there.
+// How long an address is known good after a connection to it was made, and again
+// after that has ended. Without TLS nothing but the address says who is there.
 const (
 	knownTLS   = time.Hour
 	knownPlain = time.Minute
@@ -109,8 +109,8 @@ func (k *knownAddresses) keep(conn net.Conn, key knownKey) net.Conn {
 	return c
 }
 
-// knownConn is a connection to an address that is known good for as long as the
-// connection is open.
+// knownConn is a connection to an address that may be known good, and whose end
+// begins that time anew.
 type knownConn struct {
 	net.Conn
 	known *knownAddresses

@@ -110,7 +110,8 @@ type Settings struct {
 	// AllowHeader are further request headers to pass on.
 	AllowHeader []string `json:"allow_header,omitempty"`
 
-	// DialTimeout bounds the making of a TCP connection. Default: 2s.
+	// DialTimeout bounds the making of a TCP connection, from the lookup of the
+	// host's name to the last of its addresses. Default: 2s.
 	DialTimeout caddy.Duration `json:"dial_timeout,omitempty"`
 
 	// TLSTimeout bounds a TLS handshake. Default: 3s.

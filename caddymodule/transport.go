@@ -28,6 +28,13 @@ func init() {
 //
 // Without the convoai handler in front it answers 503 CredentialUnavailable and
 // dials nothing.
+//
+// An upstream's addresses are checked before they are dialled: no loopback,
+// private, link-local or reserved ones without upstream_private, and no public
+// ones without TLS. They are tried in the Happy Eyeballs way, 300ms apart. When
+// the resolver fails, or does not answer for 300ms (or a quarter of the dial
+// timeout), the address of a connection of the last hour is dialled (without
+// TLS: of the last minute). Certificates are verified by the upstream's name.
 type Transport struct {
 	// TransportRaw is the inner transport, which must be "http". Beside what
 	// the http transport does by default, it uses no proxy from the
