@@ -146,8 +146,9 @@ func TestUpstreamThatProcessesNothingIsAskedAFewTimes(t *testing.T) {
 				} else if got := second.only(t); got.body != call.body {
 					t.Errorf("the second upstream got %s", got.body)
 				}
-				if connections, streams := first.seen(); connections < 1 || connections > 3 || streams < 1 || streams > 3 {
-					t.Errorf("%d connections and %d requests to an upstream that refuses, want 1 to 3", connections, streams)
+				// Another connection may have begun by the time the attempt is given up.
+				if connections, streams := first.seen(); connections < 1 || connections > 4 || streams < 1 || streams > 3 {
+					t.Errorf("%d connections and %d requests to an upstream that refuses, want 1 to 3, and no request on a fourth", connections, streams)
 				}
 			})
 		}
@@ -159,8 +160,8 @@ func TestUpstreamThatProcessesNothingIsUnreachable(t *testing.T) {
 	first := newFrames(t, refusals[0].respond)
 	s := start(t, site(credentialsA, "upstream "+first.url(), "transport http {\n tls_trust_pool file <CA>\n}"), envA...)
 	wantError(t, s.send("POST", joinA, joinBody("room", "1")), http.StatusBadGateway, "UpstreamUnreachable")
-	if connections, streams := first.seen(); connections > 3 || streams > 3 {
-		t.Errorf("%d connections and %d requests, want 3 at most", connections, streams)
+	if connections, streams := first.seen(); connections > 4 || streams > 3 {
+		t.Errorf("%d connections and %d requests, want 3 at most, and no request on a fourth", connections, streams)
 	}
 }
 
