@@ -3,7 +3,7 @@ package region
 import "time"
 
 // Walk is the way of one call through the endpoints of a [Group]: it names each
-// at most once. It is not safe for concurrent use.
+// at most once. The zero Walk names none. It is not safe for concurrent use.
 //
 // After every endpoint that Next has named, one of Answered, Failed and
 // Abandoned says how the attempt ended.
@@ -32,6 +32,9 @@ func (g *Group) Walk(p Prober) Walk { return Walk{group: g, prober: p, last: -1}
 // was not tried; then the names that remain. When no available one is left, the
 // others follow by the same rules. ok is false when all have been tried.
 func (w *Walk) Next(cause Cause) (e Endpoint, ok bool) {
+	if w.group == nil {
+		return Endpoint{}, false
+	}
 	g := w.group
 	now := g.tracker.clock()
 	if w.last < 0 && w.prober != nil && int64(now) >= g.recoveryAt.Load() {
@@ -49,7 +52,7 @@ func (w *Walk) Next(cause Cause) (e Endpoint, ok bool) {
 }
 
 // More reports whether Next has an endpoint left.
-func (w *Walk) More() bool { return w.untried() != 0 }
+func (w *Walk) More() bool { return w.group != nil && w.untried() != 0 }
 
 func (w *Walk) untried() uint16 { return ^w.tried & (1<<len(w.group.hosts) - 1) }
 
@@ -145,7 +148,7 @@ func (w *Walk) Abandoned(connecting bool) {
 const patience = 500 * time.Millisecond
 
 func (w *Walk) host() *host {
-	if w.last < 0 {
+	if w.group == nil || w.last < 0 {
 		return nil
 	}
 	return w.group.hosts[w.last]

@@ -108,3 +108,13 @@ func TestWalksOfOneAreaDoNotShareTheirState(t *testing.T) {
 		t.Errorf("a copy went on to %s, the walk itself to %s", b.Host, a.Host)
 	}
 }
+
+func TestZeroWalkLeadsNowhere(t *testing.T) {
+	var w region.Walk
+	if e, ok := w.Next(region.Unreachable); ok || w.More() {
+		t.Errorf("named %s", e)
+	}
+	w.Answered()
+	w.Failed(region.Unreachable)
+	w.Abandoned(true)
+}
