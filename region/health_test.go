@@ -356,7 +356,7 @@ func TestOtherNameThatFailsItsProbeRests(t *testing.T) {
 		s.want("at first", "a", "c")
 		s.want("then", "c")
 		s.wantState("after the probe", "b", region.Resting)
-		if got := s.status("b"); got.RestsUntil.Sub(time.Now()) != 10*time.Second || got.Cause != region.ConnectTimeout {
+		if got := s.status("b"); time.Until(got.RestsUntil) != 10*time.Second || got.Cause != region.ConnectTimeout {
 			t.Errorf("%+v", got)
 		}
 		s.want("then", "c")
@@ -381,7 +381,7 @@ func TestWithoutProbesOneCallTriesTheHost(t *testing.T) {
 		next("during the rest", "c")
 		time.Sleep(10*time.Second - 1)
 		next("just before its end", "c")
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		trial := next("when the rest is over", "a")
 		next("during the trial of a", "b")
 		next("during both trials", "c")
