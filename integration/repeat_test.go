@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -128,6 +129,39 @@ func TestJoinOnAKeptConnectionIsNotSentAgain(t *testing.T) {
 	wantError(t, s.send("POST", joinA, joinBody("room", "1"), "Idempotency-Key: 1", "X-Idempotency-Key: 1"), http.StatusBadGateway, "UpstreamConnectionLost")
 	if first, second := len(first.received()), len(second.received()); first != 2 || second != 0 {
 		t.Errorf("two joins were sent %d and %d times", first, second)
+	}
+}
+
+// net/http itself sends a POST again that carries an idempotency key. A caller's
+// key must not get it to, however often a connection breaks.
+func TestIdempotencyKeyCausesNoResend(t *testing.T) {
+	var mu sync.Mutex
+	served := map[string]int{} // calls by connection
+	up := newPlainUpstream(t, nil)
+	up.handler = func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		served[r.RemoteAddr]++
+		again := served[r.RemoteAddr] > 1
+		if again {
+			delete(served, r.RemoteAddr) // the port may be used again
+		}
+		mu.Unlock()
+		if again {
+			resetConnection(w, r)
+			return
+		}
+		_, _ = io.WriteString(w, okBody)
+	}
+	s := start(t, site(credentialsA, "upstream "+up.URL), envA...)
+	for i := range 100 {
+		up.reset()
+		if a := s.send("POST", joinA, joinBody("room", "1")); a.StatusCode != http.StatusOK {
+			t.Fatalf("try %d: %d %s", i, a.StatusCode, a.body)
+		}
+		wantError(t, s.send("POST", joinA, joinBody("room", "1"), "Idempotency-Key: 1", "X-Idempotency-Key: 1"), http.StatusBadGateway, "UpstreamConnectionLost")
+		if n := len(up.received()); n != 2 {
+			t.Fatalf("try %d: two joins were sent %d times", i, n)
+		}
 	}
 }
 
