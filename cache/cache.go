@@ -98,7 +98,11 @@ func New[K, V comparable](cfg Config[K]) *Cache[K, V] {
 		size:   cfg.Size,
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
-	c.recency = newRecency(cfg.Size, c.forget)
+	recency, err := simplelru.NewLRU(cfg.Size, c.forget)
+	if err != nil {
+		panic(err) // only for a size below 1
+	}
+	c.recency = recency
 	return c
 }
 
@@ -264,17 +268,7 @@ func (c *Cache[K, V]) Close() {
 	c.running.wait()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.index.clear()
-	c.queue = nil
-	c.recency = newRecency[K, V](c.size, nil)
-}
-
-func newRecency[K, V comparable](size int, forget func(*entry[K, V], struct{})) *simplelru.LRU[*entry[K, V], struct{}] {
-	recency, err := simplelru.NewLRU(size, forget)
-	if err != nil {
-		panic(err) // only for a size below 1
-	}
-	return recency
+	c.recency.Purge()
 }
 
 // entry returns the entry of key, which it makes where there is none.

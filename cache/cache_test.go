@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -388,6 +389,37 @@ func TestCloseEndsMintsAndWaitsForThem(t *testing.T) {
 	})
 }
 
+// Calls that are under way when the cache is closed, or come later, find nothing
+// to stumble over, and leave nothing behind.
+func TestCallsBesideCloseDoNoHarm(t *testing.T) {
+	m := &minter{lifetime: time.Hour}
+	c := New[string, int64](Config[string]{Size: 20, Jitter: noJitter})
+	for i := range 20 {
+		if _, err := c.Get(t.Context(), fmt.Sprint(i), m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var found []*entry[string, int64]
+	c.index.each(func(e *entry[string, int64]) bool {
+		found = append(found, e)
+		return true
+	})
+	c.Close()
+	for _, e := range found {
+		c.hurry(e, time.Now().UnixNano()) // as a call does that found e when it was due
+	}
+	for i := range 100 {
+		if _, err := c.Get(t.Context(), fmt.Sprint("late ", i), m); !errors.Is(err, ErrClosed) {
+			t.Errorf("a call after Close got %v", err)
+		}
+	}
+	indexed := 0
+	c.index.each(func(*entry[string, int64]) bool { indexed++; return true })
+	if indexed > 20 || indexed != c.Len() {
+		t.Errorf("%d keys in the index of a closed cache for 20, which has %d", indexed, c.Len())
+	}
+}
+
 // Time is the wall clock: a machine that sleeps for a day wakes with credentials
 // that have expired.
 func TestWallClockThatJumpsExpiresCredentials(t *testing.T) {
@@ -474,6 +506,23 @@ func TestBackOffIsShortForShortLifetimes(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		if _, err := c.Get(t.Context(), "k", m); err != nil {
 			t.Errorf("2s after the minter came back: %v", err)
+		}
+	})
+}
+
+// Nor is one that lives for an instant tried again without end.
+func TestBackOffIsNotShorterForAnInstant(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &minter{lifetime: time.Millisecond}
+		c := newTest(t, Config[string]{})
+		want(t, c, m, 1)
+		m.fail.Store(true)
+		for began := time.Now(); time.Since(began) < time.Minute; time.Sleep(time.Millisecond) {
+			_, _ = c.Get(t.Context(), "k", m)
+			synctest.Wait()
+		}
+		if n := m.mints.Load(); n > 4*60+2 {
+			t.Errorf("%d mints in a minute of failures", n)
 		}
 	})
 }

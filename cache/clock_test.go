@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"testing"
@@ -85,4 +86,30 @@ func TestClockThatIsPutBack(t *testing.T) {
 		get("kept", "with a credential of the future", 7)
 		get("kept", "again", 7)
 	}
+}
+
+// A clock that is put back while a credential is made may date its issue after
+// its expiry. It is over when it expires all the same.
+func TestIssueAfterExpiry(t *testing.T) {
+	clock := &steppedClock{at: time.Unix(1700000000, 0)}
+	c := New[string, time.Time](Config[string]{Now: clock.now, Jitter: noJitter})
+	defer c.Close()
+	source := timesFunc(func() (issuedAt, expiresAt time.Time) {
+		return clock.now().Add(50 * time.Second), clock.now().Add(10 * time.Second)
+	})
+	for range 100 {
+		expiresAt, err := c.Get(t.Context(), "k", source)
+		if err != nil || !clock.now().Before(expiresAt) {
+			t.Fatalf("got a credential that expired %s ago, %v", clock.now().Sub(expiresAt), err)
+		}
+		clock.step(time.Second)
+	}
+}
+
+// timesFunc is a Source whose credentials are known by when they expire.
+type timesFunc func() (issuedAt, expiresAt time.Time)
+
+func (f timesFunc) Mint(context.Context, string) (Credential[time.Time], error) {
+	issuedAt, expiresAt := f()
+	return Credential[time.Time]{Value: expiresAt, IssuedAt: issuedAt, ExpiresAt: expiresAt}, nil
 }

@@ -89,9 +89,9 @@ func newSnapshot[V comparable](c Credential[V], jitter func() float64) *snapshot
 }
 
 // lifetime is by the wall clock: the monotonic one stands still while a machine
-// is suspended.
+// is suspended. It is not negative, whatever the clock did between the two times.
 func (c Credential[V]) lifetime() time.Duration {
-	return c.ExpiresAt.Round(0).Sub(c.IssuedAt.Round(0))
+	return max(0, c.ExpiresAt.Round(0).Sub(c.IssuedAt.Round(0)))
 }
 
 func (s *snapshot[V]) fresh(now int64) bool {

@@ -59,9 +59,3 @@ func (x index[K, V]) each(do func(*entry[K, V]) bool) {
 		}
 	}
 }
-
-func (x index[K, V]) clear() {
-	for i := range x.buckets {
-		x.buckets[i].Store(nil)
-	}
-}

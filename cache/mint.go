@@ -70,8 +70,9 @@ func (e *entry[K, V]) made(credential Credential[V], jitter func() float64) int6
 func (e *entry[K, V]) failed(err error, now int64, jitter func() float64) int64 {
 	wait := backoff(e.failures, jitter)
 	if s := e.current.Load(); s != nil {
-		// What lives for seconds is not left alone for a minute.
-		wait = min(wait, time.Duration(s.expiresAt-s.issuedAt)/4)
+		// What lives for seconds is not left alone for a minute. What lives for
+		// less than one is not tried without end.
+		wait = min(wait, max(time.Duration(s.expiresAt-s.issuedAt), time.Second)/4)
 	}
 	e.failures++
 	e.notBefore, e.err = now+int64(wait), err

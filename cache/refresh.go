@@ -145,6 +145,11 @@ func (c *Cache[K, V]) refreshOne(e *entry[K, V]) {
 		e.mu.Unlock()
 		c.schedule(e, s.advisoryAt) // a caller's mint was quicker
 		return
+	case resting(now, e.notBefore):
+		notBefore := e.notBefore
+		e.mu.Unlock()
+		c.schedule(e, notBefore) // a caller was about to hurry while a mint failed
+		return
 	case s != nil && s.usable(now):
 		if !asked {
 			// It is not replaced, but stays for whom it may still serve.

@@ -200,6 +200,34 @@ func TestSourceThatFailsFromHour20(t *testing.T) {
 	})
 }
 
+// Calls that found the credential due just before a refresh of it failed do not
+// have it tried again at once.
+func TestHurryDoesNotCutARestShort(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &minter{lifetime: time.Hour}
+		c := newTest(t, Config[string]{})
+		want(t, c, m, 1)
+		want(t, c, m, 1)
+		m.fail.Store(true)
+		time.Sleep(48 * time.Minute)
+		synctest.Wait()
+		before := m.mints.Load()
+		e := c.index.find(c.hash(c.seed, "k"), "k")
+		for range 100 {
+			c.hurry(e, c.clock.read())
+			synctest.Wait()
+		}
+		if n := m.mints.Load(); before != 2 || n != before {
+			t.Errorf("%d mints, then %d while the key rests, want 2 and none", before, n-before)
+		}
+		time.Sleep(backoffMin)
+		synctest.Wait()
+		if n := m.mints.Load(); n != before+1 {
+			t.Errorf("%d mints after the rest, want 1", n-before)
+		}
+	})
+}
+
 // The refresher is a convenience. Without it callers find the credential in its
 // mandatory window, and make the next one.
 func TestCallersAreServedWhereTheRefresherIsStuck(t *testing.T) {
