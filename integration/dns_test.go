@@ -149,8 +149,10 @@ func TestNameThatTurnsInwardIsNotConnectedTo(t *testing.T) {
 func TestPublicAddressGetsNothingWithoutTLS(t *testing.T) {
 	up := newPlainUpstream(t, nil)
 	names := newResolver(t, map[string]string{firstName: "192.0.43.8 127.0.0.1"})
+	// With a local address of loopback nothing leaves this host even if the check
+	// were broken.
 	s := start(t, site(credentialsA, "upstream_private on", "dial_timeout 30s",
-		named(names, "upstream http://"+firstName+":"+up.port, "keepalive off")), envA...)
+		named(names, "upstream http://"+firstName+":"+up.port, "keepalive off", "local_address 127.0.0.1")), envA...)
 	began := time.Now()
 	if a := s.send("POST", joinA, joinBody("room", "1")); a.StatusCode != http.StatusOK {
 		t.Fatalf("%d %s", a.StatusCode, a.body)
