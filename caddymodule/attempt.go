@@ -21,6 +21,7 @@ import (
 type attempt struct {
 	context.Context // ends with the caller's, or by cancel
 	cancel          context.CancelCauseFunc
+	*attendance     // of an attempt that does not end with its caller; or nil
 
 	endpoint region.Endpoint
 
@@ -55,7 +56,12 @@ var (
 // begin starts an attempt at the call's present endpoint.
 func (t *Transport) begin(ctx context.Context, call *Call) *attempt {
 	a := &attempt{endpoint: call.endpoint, timeout: t.responseTimeout}
-	a.Context, a.cancel = context.WithCancelCause(ctx)
+	if call.operation.Repeatable {
+		a.Context, a.cancel = context.WithCancelCause(ctx)
+	} else {
+		a.Context, a.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+		a.attend(ctx, &call.project.state.unattended)
+	}
 	trace := httptrace.ContextClientTrace(ctx) // the reverse proxy makes one for each attempt
 	if trace == nil {
 		trace = new(httptrace.ClientTrace)
@@ -81,12 +87,14 @@ func (a *attempt) gotConn(httptrace.GotConnInfo) {
 	} else {
 		a.timer.Reset(a.timeout)
 	}
+	a.enters(sent)
 }
 
 // end stops the clock of an attempt and returns why it was cancelled, if it was.
 // An attempt that was not goes on as the context of the response's body, and
-// ends with the caller's request.
+// ends with the caller's request, or a little after it.
 func (a *attempt) end() error {
+	a.enters(answered)
 	if a.timer != nil {
 		a.timer.Stop()
 	}
@@ -101,7 +109,7 @@ func (t *Transport) try(r *http.Request, call *Call) (*http.Response, error) {
 		return nil, errCredentialUnavailable.because(err)
 	}
 	a := t.begin(r.Context(), call)
-	call.cancel = a.cancel
+	call.attempt = a
 	res, err := t.http.Transport.RoundTrip(call.request(a, r.Header))
 	cause := a.end()
 	if err == nil {
@@ -121,8 +129,12 @@ func (t *Transport) try(r *http.Request, call *Call) (*http.Response, error) {
 		_ = res.Body.Close()
 	}
 	a.cancel(err)
-	if gone := r.Context().Err(); gone != nil {
+	a.unattend()
+	if gone := r.Context().Err(); gone != nil && a.abandoned(cause) {
 		call.outcome, call.maybeReceived = sent, a.connected
+		if !a.connected {
+			call.outcome = notSent
+		}
 		call.walk.Abandoned(!a.connected)
 		call.attempted("abandoned")
 		return nil, gone

@@ -38,12 +38,12 @@ type Call struct {
 	deadline   time.Time     // no attempt starts later
 	now        func() time.Time
 
-	status   int                     // that an upstream has answered with, once it has
-	attempts int                     // started so far
-	endpoint region.Endpoint         // of the present or last attempt
-	cancel   context.CancelCauseFunc // of the present or last attempt
-	cause    region.Cause            // why the last attempt failed
-	outcome  outcome                 // of the last attempt
+	status   int             // that an upstream has answered with, once it has
+	attempts int             // started so far
+	endpoint region.Endpoint // of the present or last attempt
+	attempt  *attempt        // the present or last one
+	cause    region.Cause    // why the last attempt failed
+	outcome  outcome         // of the last attempt
 
 	unavailable   *http.Response // a 502, 503 or 504 that moved the call on, with its body in memory
 	maybeReceived bool           // an attempt broke after sending: an upstream may have carried the call out

@@ -31,7 +31,7 @@ const (
 // too large to be held.
 func (c *Call) keep(res *http.Response) bool {
 	// A body that does not come must not keep the call from moving on.
-	timer := time.AfterFunc(keepTimeout, func() { c.cancel(errResponseTimeout) })
+	timer := time.AfterFunc(keepTimeout, func() { c.attempt.cancel(errResponseTimeout) })
 	body, err := io.ReadAll(io.LimitReader(res.Body, keepSize+1))
 	timer.Stop()
 	if len(body) > keepSize {

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unique"
 
@@ -26,6 +27,9 @@ type state struct {
 	// standings are kept by certificates. Those that nobody uses any more make
 	// room for others.
 	standings *lru.Cache[pairID, *standing]
+
+	// unattended is how many calls go on although their callers have gone.
+	unattended atomic.Int32
 
 	metrics *metrics
 

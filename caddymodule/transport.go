@@ -186,8 +186,12 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	caddyhttp.SetVar(r.Context(), retryVar, nil)
 
 	res, seen, err := t.send(r, call)
-	if err == nil && res.StatusCode == http.StatusUnauthorized {
+	if err == nil && res.StatusCode == http.StatusUnauthorized && r.Context().Err() == nil {
 		res, err = t.reauthorize(r, call, res, seen)
+	}
+	if gone := r.Context().Err(); gone != nil && !call.operation.Repeatable {
+		t.finish(call, res, err)
+		return nil, gone
 	}
 	if err != nil {
 		if call.unavailable == nil || call.hasMore() {
@@ -207,7 +211,11 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		discard(res)
 		return nil, errLoopDetected
 	}
-	return clean(res, call), nil
+	res = clean(res, call)
+	if !call.operation.Repeatable {
+		res.Body = &attendedBody{ReadCloser: res.Body, res: res, call: call, t: t}
+	}
+	return res, nil
 }
 
 // send is try, and takes note of the answer's Date.

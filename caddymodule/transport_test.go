@@ -23,6 +23,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
+	"github.com/caddy-convoai/convoai/api"
 	"github.com/caddy-convoai/convoai/region"
 )
 
@@ -289,7 +290,7 @@ func TestDialIsJudgedByTheEndpointThatIsDialled(t *testing.T) {
 		{"one without TLS that turns out to be public, then a public one", private, public, "192.0.43.8:80", false},
 	} {
 		peer = netip.MustParseAddrPort(test.address)
-		call := &Call{endpoint: test.dialled}
+		call := &Call{operation: &api.Operation{Repeatable: true}, endpoint: test.dialled}
 		vars := context.WithValue(t.Context(), caddyhttp.VarsCtxKey, map[string]any{callVar: call})
 		attempt := carrier.begin(vars, call)
 		call.endpoint = test.movedOn
