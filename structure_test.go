@@ -27,6 +27,10 @@ type layer struct {
 	// others are the import paths of other modules that it may import; a path
 	// stands for what lies below it too.
 	others []string
+
+	// tests are the packages of this module that its tests alone may import
+	// beyond own.
+	tests []string
 }
 
 // layers is the structure of the module, lowest first. The first that fits a
@@ -42,6 +46,7 @@ var layers = []layer{
 		dir:    "caddymodule",
 		own:    []string{"token", "token/legacy", "api", "cache", "region", "simulator"},
 		others: caddyModules,
+		tests:  []string{"integration/corpus"},
 	},
 	{
 		dir:    "caddymodule/...",
@@ -50,7 +55,8 @@ var layers = []layer{
 	},
 	{dir: ".", own: []string{"caddymodule/..."}},
 	{dir: "cmd/caddy", own: []string{"."}, others: []string{"github.com/caddyserver/caddy/v2"}},
-	{dir: "integration/...", own: []string{"token", "token/legacy", "api", "simulator"}},
+	{dir: "integration/corpus", own: []string{"token", "simulator"}, others: []string{"golang.org/x"}},
+	{dir: "integration/...", own: []string{"token", "token/legacy", "api", "simulator"}, tests: []string{"integration/corpus"}},
 }
 
 // caddyModules are the modules that code for Caddy is written against. All but
@@ -126,6 +132,8 @@ func TestStructureRule(t *testing.T) {
 		{"Caddy below caddymodule", "simulator", "github.com/caddyserver/caddy/v2", false, false},
 		{"Caddy in caddymodule", "caddymodule/command", "github.com/caddyserver/caddy/v2", false, true},
 		{"sub-package of the module", "caddymodule/command", module + "/caddymodule", false, true},
+		{"test kit in code", "caddymodule", module + "/integration/corpus", false, false},
+		{"test kit in a test", "caddymodule", module + "/integration/corpus", true, true},
 		{"path that only begins alike", "token", "github.com/klauspost/compressor", false, false},
 		{"second implementation in code", "token", tokenbuilder, false, false},
 		{"second implementation in a test", "token", tokenbuilder, true, true},
@@ -171,7 +179,11 @@ func (l *layer) check(dir, imported string, inTest bool) string {
 		if target == dir {
 			return "" // an external test's, or an internal package
 		}
-		if slices.ContainsFunc(l.own, func(own string) bool { return covers(own, target) }) {
+		allowed := l.own
+		if inTest {
+			allowed = slices.Concat(allowed, l.tests)
+		}
+		if slices.ContainsFunc(allowed, func(own string) bool { return covers(own, target) }) {
 			return ""
 		}
 		return l.dir + " may not import it"

@@ -90,7 +90,7 @@ func (p *accessPolicy) peerAllowed(r *http.Request) bool {
 // hostAllowed defends against web pages that have a name of theirs resolve to
 // this sidecar (DNS rebinding).
 func (p *accessPolicy) hostAllowed(r *http.Request) bool {
-	host := normalHost(r.Host)
+	host := hostOf(r.Host)
 	if p.hosts != nil {
 		return p.hosts[host]
 	}
@@ -159,11 +159,35 @@ func ownOrigin(r *http.Request) bool {
 	return true
 }
 
-// normalHost returns the host of a Host header in lower case, without port and
-// brackets.
-func normalHost(host string) string {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
+// hostOf returns the host of a Host header without its port, in the form of
+// normalHost; "" for what is no host and port.
+func hostOf(header string) string {
+	host, port := header, ""
+	if strings.HasPrefix(header, "[") {
+		inside, rest, closed := strings.Cut(header[1:], "]")
+		addr, err := netip.ParseAddr(inside)
+		if !closed || err != nil || !addr.Is6() || addr.Zone() != "" {
+			return ""
+		}
+		if rest != "" && rest[0] != ':' {
+			return ""
+		}
+		host, port = inside, strings.TrimPrefix(rest, ":")
+	} else {
+		host, port, _ = strings.Cut(header, ":")
 	}
-	return strings.ToLower(strings.Trim(host, "[]"))
+	for i := range len(port) {
+		if port[i] < '0' || port[i] > '9' {
+			return ""
+		}
+	}
+	return normalHost(host)
+}
+
+// normalHost returns a name in lower case, and an address as it is written best.
+func normalHost(host string) string {
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return addr.String()
+	}
+	return strings.ToLower(host)
 }

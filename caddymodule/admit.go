@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"io"
 	"net/http"
@@ -90,9 +91,15 @@ func (g *Gate) readBody(w http.ResponseWriter, r *http.Request, room int) ([]byt
 	}
 	limited := http.MaxBytesReader(w, r.Body, g.MaxBody)
 	if r.ContentLength >= 0 && r.ContentLength <= trustedLength {
-		body := make([]byte, r.ContentLength, int(r.ContentLength)+room)
-		_, err := io.ReadFull(limited, body)
-		return body, err
+		body := make([]byte, r.ContentLength, int(r.ContentLength)+max(room, 1))
+		if _, err := io.ReadFull(limited, body); err != nil {
+			return body, err
+		}
+		// Of HTTP/2, the end is said beside the length, and both have to agree.
+		if _, err := io.ReadFull(limited, body[len(body):len(body)+1]); err != io.EOF {
+			return body, cmp.Or(err, errBodyLonger)
+		}
+		return body, nil
 	}
 	buffer := bytes.NewBuffer(make([]byte, 0, trustedLength))
 	_, err := buffer.ReadFrom(limited)
@@ -103,4 +110,7 @@ func (g *Gate) readBody(w http.ResponseWriter, r *http.Request, room int) ([]byt
 // the body has come.
 const trustedLength = 64 << 10
 
-var errBodyIncomplete = errors.New("the request body could not be read to its end")
+var (
+	errBodyIncomplete = errors.New("the request body could not be read to its end")
+	errBodyLonger     = errors.New("the request body is longer than its Content-Length")
+)

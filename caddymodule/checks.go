@@ -94,12 +94,25 @@ func (g *Gate) checkMethod(a *arrival) *callError {
 }
 
 func (g *Gate) checkPath(a *arrival) *callError {
+	if !plainTarget(a.r) {
+		return errNotConvoAI
+	}
 	path, ok := api.ParsePath(a.r.URL.EscapedPath())
 	if !ok {
 		return errNotConvoAI
 	}
 	a.call.path = path
 	return nil
+}
+
+// plainTarget reports whether a request's target is a path, or of HTTP/1 an http
+// URL with a host and without a user. That its host is allowed has been seen to.
+func plainTarget(r *http.Request) bool {
+	u := r.URL
+	if u.Scheme == "" {
+		return u.Host == ""
+	}
+	return r.ProtoMajor == 1 && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil
 }
 
 func (g *Gate) checkOperation(a *arrival) *callError {
@@ -158,8 +171,18 @@ func (g *Gate) checkBodySize(a *arrival) *callError {
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return errBodyTooLarge(g.MaxBody)
 	}
-	a.call.body, a.bodyError = body, err
+	a.bodyError = err
+	if takesBody(a.call.operation) {
+		a.call.body = body
+	}
 	return nil
+}
+
+// takesBody reports whether calls of op have a body. That of a GET or DELETE means
+// nothing, and a server that does not expect one may take it for the request
+// after it (RFC 9110, 9.3.1).
+func takesBody(op *api.Operation) bool {
+	return op.Method == http.MethodPost || op.Method == http.MethodPatch
 }
 
 func (g *Gate) checkBodyEnd(a *arrival) *callError {

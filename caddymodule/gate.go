@@ -177,7 +177,10 @@ func (g *Gate) upstreams(s Settings) ([]region.Endpoint, error) {
 
 // ServeHTTP passes r on as a Call, or answers it.
 func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	callerToken := r.Header.Get(callerTokenHeader)
+	if ambiguousEnd(r) {
+		w.Header().Set("Connection", "close")
+	}
+	callerToken := onlyValue(r.Header[callerTokenHeader])
 	// The reverse proxy's debug log shows the headers of the request. (Caddy's
 	// access log has taken its copy by now.)
 	r.Header.Del(callerTokenHeader)
@@ -204,6 +207,22 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 		g.count(call, failed.StatusCode)
 	}
 	return err
+}
+
+// ambiguousEnd reports whether a proxy in front may have seen another end of r,
+// and a second request where there is none: beside Transfer-Encoding there may
+// have been a Content-Length, and HTTP/1.0 has no Transfer-Encoding. net/http does
+// not say so, and the connection has to be closed then (RFC 9112, 6.1).
+func ambiguousEnd(r *http.Request) bool {
+	return r.ProtoMajor == 1 && (r.ProtoMinor == 0 || len(r.TransferEncoding) > 0)
+}
+
+// onlyValue returns the value of a header that is sent once, "" for any other.
+func onlyValue(values []string) string {
+	if len(values) != 1 {
+		return ""
+	}
+	return values[0]
 }
 
 // count counts a request by the status of its answer; 0 is that of a handler
