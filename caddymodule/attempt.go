@@ -117,6 +117,7 @@ func (t *Transport) try(r *http.Request, call *Call) (*http.Response, error) {
 			err = errSwitched
 		}
 		if err == nil {
+			res.Body = &answerBody{ReadCloser: res.Body, attempt: a}
 			if movesOn(res.StatusCode) {
 				call.walk.Failed(region.Unavailable)
 				call.attempted("unavailable")

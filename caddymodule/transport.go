@@ -211,11 +211,7 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		discard(res)
 		return nil, errLoopDetected
 	}
-	res = clean(res, call)
-	if !call.operation.Repeatable {
-		res.Body = &attendedBody{ReadCloser: res.Body, res: res, call: call, t: t}
-	}
-	return res, nil
+	return t.passOn(call, clean(res, call)), nil
 }
 
 // send is try, and takes note of the answer's Date.

@@ -102,6 +102,9 @@ func (a *attempt) abandoned(cause error) bool {
 	return a.attendance == nil || errors.Is(cause, errCallerGone)
 }
 
+// alone reports whether the caller has gone that a may outlive.
+func (a *attempt) alone() bool { return a.attendance != nil && a.caller.Err() != nil }
+
 // unattend ends the watch over the caller.
 func (a *attempt) unattend() {
 	if a.attendance != nil {
@@ -115,11 +118,11 @@ func (t *Transport) finish(call *Call, res *http.Response, err error) {
 	switch {
 	case res != nil:
 		call.outcome, call.status = answered, res.StatusCode
-		timer := time.AfterFunc(unattendedTime, func() { call.attempt.cancel(errResponseTimeout) })
-		head, _ := io.ReadAll(io.LimitReader(res.Body, unattendedBody))
-		timer.Stop()
+		var head []byte
+		if body, ok := res.Body.(*answerBody); ok {
+			head = body.beginning()
+		}
 		discard(res)
-		call.attempt.unattend()
 		t.logUnattended(call, zap.Int("status", res.StatusCode), call.agentID(res, head))
 	case call.maybeReceived:
 		if errors.Is(err, context.Canceled) {
@@ -175,42 +178,4 @@ func (c *Call) agentID(res *http.Response, head []byte) string {
 		return ""
 	}
 	return answer.AgentID
-}
-
-// attendedBody is the body of an answer that somebody waits for. If the caller
-// goes before all of it has come, what is left is read for the log.
-type attendedBody struct {
-	io.ReadCloser
-	res  *http.Response
-	call *Call
-	t    *Transport
-
-	head   []byte // what was read, up to unattendedBody
-	whole  bool   // it has come while the caller was there
-	closed bool
-}
-
-// Read implements io.Reader.
-func (b *attendedBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	b.head = append(b.head, p[:min(n, unattendedBody-len(b.head))]...)
-	if err == io.EOF && b.call.attempt.caller.Err() == nil {
-		b.whole = true
-	}
-	return n, err
-}
-
-// Close implements io.Closer.
-func (b *attendedBody) Close() error {
-	if b.closed {
-		return b.ReadCloser.Close()
-	}
-	b.closed = true
-	attempt := b.call.attempt
-	if !b.whole && attempt.caller.Err() != nil {
-		rest, _ := io.ReadAll(io.LimitReader(b.ReadCloser, int64(unattendedBody-len(b.head))))
-		b.t.logUnattended(b.call, zap.Int("status", b.call.status), b.call.agentID(b.res, append(b.head, rest...)))
-	}
-	attempt.unattend()
-	return b.ReadCloser.Close()
 }

@@ -1,0 +1,67 @@
+package caddymodule
+
+import (
+	"io"
+	"net/http"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// answerBody is the body of an answer. Each part of it has response_timeout to
+// come. If the caller of a call that is not safe to repeat goes before all of it
+// has come, the beginning is read to its end for the log.
+type answerBody struct {
+	io.ReadCloser
+	attempt *attempt
+
+	head  []byte // what was read, up to unattendedBody, for the log
+	whole bool   // it has come while the caller was there
+
+	gone func() // once it is passed on: logs that the caller has gone
+}
+
+// Read implements io.Reader.
+func (b *answerBody) Read(p []byte) (int, error) {
+	a := b.attempt
+	if a.alone() {
+		a.timer.Reset(unattendedTime)
+	} else {
+		a.timer.Reset(a.timeout)
+	}
+	n, err := b.ReadCloser.Read(p)
+	a.timer.Stop()
+	if a.attendance != nil {
+		b.head = append(b.head, p[:min(n, unattendedBody-len(b.head))]...)
+		b.whole = b.whole || err == io.EOF && !a.alone()
+	}
+	return n, err
+}
+
+// beginning returns the first bytes of b, within unattendedTime.
+func (b *answerBody) beginning() []byte {
+	timer := time.AfterFunc(unattendedTime, func() { b.attempt.cancel(errResponseTimeout) })
+	defer timer.Stop()
+	_, _ = io.CopyN(io.Discard, b, int64(unattendedBody-len(b.head)))
+	return b.head
+}
+
+// Close implements io.Closer.
+func (b *answerBody) Close() error {
+	if gone := b.gone; gone != nil && !b.whole && b.attempt.alone() {
+		b.gone = nil
+		gone()
+	}
+	b.attempt.unattend()
+	return b.ReadCloser.Close()
+}
+
+// passOn has the log tell if the caller of call goes before it has res.
+func (t *Transport) passOn(call *Call, res *http.Response) *http.Response {
+	if body, ok := res.Body.(*answerBody); ok {
+		body.gone = func() {
+			t.logUnattended(call, zap.Int("status", res.StatusCode), call.agentID(res, body.beginning()))
+		}
+	}
+	return res
+}
