@@ -200,6 +200,47 @@ func TestSourceThatFailsFromHour20(t *testing.T) {
 	})
 }
 
+// The refresher does not oversleep what came in while it slept, nor a clock that
+// was set ahead.
+func TestRefresherWakesInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var ahead atomic.Int64
+		now := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+		c := newTest(t, Config[string]{Now: now})
+		source := func(lifetime time.Duration) (sourceFunc, *atomic.Int64) {
+			mints := new(atomic.Int64)
+			return func() (Credential[int64], error) {
+				return Credential[int64]{Value: mints.Add(1), IssuedAt: now(), ExpiresAt: now().Add(lifetime)}, nil
+			}, mints
+		}
+		day, ofDay := source(24 * time.Hour)
+		short, ofShort := source(10 * time.Second)
+		get := func(key string, source sourceFunc) {
+			t.Helper()
+			for range 2 { // made, and used
+				if _, err := c.Get(t.Context(), key, source); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		get("day", day)
+		synctest.Wait() // asleep until then
+		get("short", short)
+		time.Sleep(8 * time.Second)
+		synctest.Wait()
+		if n := ofShort.Load(); n != 2 {
+			t.Errorf("%d mints of what was due after 8s, want 2", n)
+		}
+		time.Sleep(time.Minute) // it is let go
+		ahead.Store(int64(23*time.Hour + 30*time.Minute))
+		time.Sleep(maxSleep)
+		synctest.Wait()
+		if n := ofDay.Load(); n != 2 {
+			t.Errorf("%d mints a minute after the clock was set ahead, want 2", n)
+		}
+	})
+}
+
 // Calls that found the credential due just before a refresh of it failed do not
 // have it tried again at once.
 func TestHurryDoesNotCutARestShort(t *testing.T) {
