@@ -130,6 +130,10 @@ func TestUnusedKeysAreLetGo(t *testing.T) {
 		get("late")
 		time.Sleep(50 * time.Minute) // advisory since 48m
 		get("late")
+		synctest.Wait()
+		if n := m.count("late"); n != 2 {
+			t.Errorf("minted %d times once it is asked for in its advisory window, want 2 at once", n)
+		}
 		time.Sleep(10*time.Minute + time.Nanosecond)
 		if n := c.Len(); n != 2 {
 			t.Errorf("%d keys after an hour, want the two that were used", n)
