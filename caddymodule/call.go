@@ -180,7 +180,10 @@ func (c *Call) placeholder(key string) (any, bool) {
 	case "http.convoai.region":
 		return c.endpoint.Region, true
 	case "http.convoai.upstream":
-		return c.endpoint.Host, true
+		if c.attempts == 0 {
+			return "", true
+		}
+		return c.endpoint.URLHost(), true
 	case "http.convoai.auth_mode":
 		return c.project.mode, true
 	case "http.convoai.attempts":

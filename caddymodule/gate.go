@@ -33,7 +33,7 @@ func init() {
 // `{http.convoai.app_id}` | The App ID of the call
 // `{http.convoai.agent_id}` | The agent that the path names, if any
 // `{http.convoai.region}` | The region of the last attempt
-// `{http.convoai.upstream}` | The host of the last attempt
+// `{http.convoai.upstream}` | The host of the last attempt, with the port where that is not the usual one
 // `{http.convoai.auth_mode}` | `app-credentials`, `token` or `basic`
 // `{http.convoai.attempts}` | How many attempts were made
 // `{http.convoai.error.reason}` | The reason of the sidecar's own error
