@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"syscall"
@@ -104,6 +105,18 @@ func (s *sidecar) leaveAfter(read int, p *patientUpstream, method, path, body st
 	}
 	cancel()
 	<-ended
+}
+
+// signal sends the process a signal.
+func (s *sidecar) signal(signal os.Signal) {
+	s.t.Helper()
+	process, err := os.FindProcess(s.pid)
+	if err == nil {
+		err = process.Signal(signal)
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 // unattended returns the log lines of calls that have ended without their callers.
@@ -301,9 +314,7 @@ func TestShutdownWaitsForACallWithoutItsCaller(t *testing.T) {
 	up := newPatient(t, false, false, answerOK)
 	s := start(t, strings.Replace(site(credentialsA, to(up.upstream)), "admin off", "admin off\n\tgrace_period 30s", 1), envA...)
 	s.leave(up, "POST", joinA, joinBody("room", "1"))
-	if err := syscall.Kill(s.pid, syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
+	s.signal(syscall.SIGTERM)
 	s.logged("servers shutting down")
 	close(up.goOn)
 	s.stop()

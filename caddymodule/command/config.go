@@ -41,8 +41,14 @@ const (
 	// runtimes wait for ten seconds before they kill: Caddy needs some of it.
 	gracePeriod = 8 * time.Second
 
+	// How long a request may take to come: its header, and its body, which may
+	// not stop for longer, nor be slower than minBodyRate bytes per second.
 	readHeaderTimeout = 10 * time.Second
-	idleTimeout       = 2 * time.Minute
+	readBodyTimeout   = 10 * time.Second
+	minBodyRate       = 10_000
+
+	idleTimeout    = 2 * time.Minute
+	maxHeaderBytes = 64 << 10
 )
 
 // config returns the Caddy configuration of s.
@@ -50,7 +56,10 @@ func (s *sidecar) config() *caddy.Config {
 	server := &caddyhttp.Server{
 		Listen:            s.listen,
 		ReadHeaderTimeout: caddy.Duration(readHeaderTimeout),
+		ReadIdleTimeout:   caddy.Duration(readBodyTimeout),
+		ReadMinRate:       minBodyRate,
 		IdleTimeout:       caddy.Duration(idleTimeout),
+		MaxHeaderBytes:    maxHeaderBytes,
 		Routes:            caddyhttp.RouteList{{HandlersRaw: s.handlers()}},
 		// Nothing but what was asked for listens, and no certificate is made.
 		AutoHTTPS: &caddyhttp.AutoHTTPSConfig{Disabled: true},
