@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -157,7 +158,8 @@ func (t *Transport) try(r *http.Request, call *Call) (*http.Response, error) {
 	}
 	call.maybeReceived = true
 	timeout, ok := errors.AsType[net.Error](err)
-	if errors.Is(cause, errResponseTimeout) || ok && timeout.Timeout() {
+	silent := errors.Is(err, syscall.ETIMEDOUT) // not even TCP has had an answer
+	if errors.Is(cause, errResponseTimeout) || ok && timeout.Timeout() && !silent {
 		call.failed(timedOut, region.NoAnswer)
 	} else {
 		call.failed(sent, region.ConnectionLost)

@@ -26,6 +26,7 @@ type dialer struct {
 	resolver string        // whom lookup asks
 	timeout  time.Duration // from the name to the TCP connection
 	delay    time.Duration // after which the next address is tried beside the last; negative: after it
+	probed   bool          // keep-alive probes are ours to set, not those of the configuration
 	known    *knownAddresses
 	logger   *zap.Logger
 
@@ -55,6 +56,7 @@ func (t *Transport) guardDial() error {
 		resolver:   names.name,
 		timeout:    timeout,
 		delay:      cmp.Or(time.Duration(t.http.FallbackDelay), defaultFallbackDelay),
+		probed:     t.probed,
 		known:      t.known,
 		logger:     t.logger,
 		tlsTimeout: cmp.Or(inner.TLSHandshakeTimeout, defaultTLSTimeout),
@@ -160,6 +162,9 @@ func (d *dialer) dial(ctx context.Context, address string) (net.Conn, knownKey, 
 	if err != nil {
 		_ = conn.Close()
 		return nil, key, dialError{err: err}
+	}
+	if d.probed {
+		boundSilence(conn)
 	}
 	return conn, key, nil
 }

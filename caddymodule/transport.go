@@ -39,12 +39,15 @@ type Transport struct {
 	// TransportRaw is the inner transport, which must be "http". Beside what
 	// the http transport does by default, it uses no proxy from the
 	// environment (network_proxy none), does not ask for compression, and
-	// closes idle connections after 15s, before the vendor does. The timeouts
+	// closes idle connections after 15s, before the vendor does, and any
+	// connection on which the other end has confirmed nothing for 5s (not with
+	// a probe_interval or read and write timeouts of its own). The timeouts
 	// that it leaves open are those of the convoai app.
 	TransportRaw json.RawMessage `json:"transport,omitempty" caddy:"namespace=http.reverse_proxy.transport inline_key=protocol"`
 
 	http            *reverseproxy.HTTPTransport
 	proxied         bool          // a forward proxy was configured
+	probed          bool          // no keepalive_interval was configured
 	responseTimeout time.Duration // from the connection to the response header
 	known           *knownAddresses
 	logger          *zap.Logger
@@ -92,6 +95,7 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 		return err
 	}
 	t.proxied = inner.ForwardProxyURL != "" || len(inner.NetworkProxyRaw) > 0
+	t.probed = inner.KeepAlive == nil || inner.KeepAlive.ProbeInterval == 0
 	setTransportDefaults(inner, app.Settings.withDefaults())
 	// net/http's own timeout of this name begins only when the request has been
 	// written, which a peer that does not read can prevent for ever.
