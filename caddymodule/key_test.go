@@ -1,9 +1,13 @@
 package caddymodule
 
 import (
+	"crypto/sha256"
+	"fmt"
+	"hash/maphash"
 	"math/rand/v2"
 	"testing"
 	"time"
+	"unique"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -83,5 +87,21 @@ func TestDifferentInputsNeverShareAKey(t *testing.T) {
 	}
 	if len(owner) < 5000 || shared.tokens.Len() != len(owner) {
 		t.Errorf("%d tokens in %d entries", len(owner), shared.tokens.Len())
+	}
+}
+
+// Calls that are about no channel have the same one in all apps. Their keys must
+// not all end up in one chain.
+func TestHashTellsAppsApart(t *testing.T) {
+	seed := maphash.MakeSeed()
+	const apps = 1000
+	seen := map[uint64]bool{}
+	for i := range apps {
+		certificate := fmt.Sprintf("%032x", i)
+		id := unique.Make(signerID{testAppID, sha256.Sum256([]byte(certificate))})
+		seen[hashTokenKey(seed, tokenKey{signer: id, channel: stopChannel, account: stopAccount})%(4*apps)] = true
+	}
+	if len(seen) < apps*3/4 {
+		t.Errorf("the keys of %d apps share %d buckets of %d", apps, len(seen), 4*apps)
 	}
 }

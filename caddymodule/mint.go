@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"context"
+	"encoding/binary"
 	"hash/maphash"
 	"math/bits"
 	"strings"
@@ -23,9 +24,12 @@ type tokenKey struct {
 	quoted   bool
 }
 
-// hashTokenKey hashes what most keys differ in.
+// hashTokenKey hashes what most keys differ in: the channel and the account, and of
+// the keys for no channel the certificate.
 func hashTokenKey(seed maphash.Seed, key tokenKey) uint64 {
-	return bits.RotateLeft64(maphash.String(seed, key.channel), 1) ^ maphash.String(seed, key.account)
+	certificate := key.signer.Value().certificate
+	return bits.RotateLeft64(maphash.String(seed, key.channel), 1) ^ maphash.String(seed, key.account) ^
+		binary.LittleEndian.Uint64(certificate[:])
 }
 
 // mintedToken is a token as the header that it is sent as. It is known by its
@@ -48,6 +52,14 @@ func tokenHeader(text string, quoted bool) string {
 		return tokenScheme + `"` + text + `"`
 	}
 	return tokenScheme + text
+}
+
+// credential returns t, which s made for key, as a credential.
+func (t *mintedToken) credential(key tokenKey, s *signer) credential {
+	return credential{
+		header: t.header, secret: t.text(), minted: t, key: key, signer: s,
+		expiresAt: time.Unix(0, t.expiresAt),
+	}
 }
 
 // text returns the token itself.
@@ -79,10 +91,15 @@ func (s *signer) dated(channel, account string, lifetime uint32, offset time.Dur
 }
 
 // Mint makes the token of key. It implements [cache.Source].
-func (s *signer) Mint(_ context.Context, key tokenKey) (made cache.Credential[*mintedToken], err error) {
+func (s *signer) Mint(_ context.Context, key tokenKey) (cache.Credential[*mintedToken], error) {
+	return s.mint(key, s.clock.offset())
+}
+
+// mint makes the token of key, dated by this host's clock plus offset.
+func (s *signer) mint(key tokenKey, offset time.Duration) (made cache.Credential[*mintedToken], err error) {
 	defer func() { s.metrics.minted("header", err) }()
 	var none cache.Credential[*mintedToken]
-	now, offset := s.now(), s.clock.offset()
+	now := s.now()
 	t, err := s.dated(key.channel, key.account, key.lifetime, offset)
 	if err != nil {
 		return none, err
@@ -112,10 +129,21 @@ func (p *project) minted(ctx context.Context, s *signer, key tokenKey) (credenti
 	if err != nil {
 		return credential{}, err
 	}
-	return credential{
-		header: t.header, secret: t.text(), minted: t, key: key, signer: s,
-		expiresAt: time.Unix(0, t.expiresAt),
-	}, nil
+	return t.credential(key, s), nil
+}
+
+// tentative returns a credential that is dated by what is suspected to be the
+// vendor's clock. Nothing keeps it: should the vendor refuse it as well, tokens are
+// dated as before.
+func (p *project) tentative(s *signer, key tokenKey, offset time.Duration) (credential, error) {
+	key.signer = s.id
+	made, err := s.mint(key, offset)
+	if err != nil {
+		return credential{}, err
+	}
+	c := made.Value.credential(key, s)
+	c.tentative = true
+	return c, nil
 }
 
 // renew returns a credential in the place of one that has expired.

@@ -66,6 +66,8 @@ type credential struct {
 	key    tokenKey
 	signer *signer
 
+	tentative bool // dated by a clock that tokens are not dated by yet
+
 	expiresAt time.Time // zero: never
 }
 

@@ -5,26 +5,29 @@ import (
 	"net/http"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 )
 
 // replaceRejected returns a credential in the place of one that the vendor
 // refused in an answer of which seen is the Date. ok is false where there is none
 // to be had: for a static one, and for one that is refused time and again.
 //
-// What it is replaced by depends on why it was refused. A token that was dated by
-// another clock, or signed by another certificate, than a token would be now is
-// replaced by one as it would be now. Otherwise the token itself is at fault, and
-// a new one is made; or the certificate is, and then the other one has its try.
+// What it is replaced by depends on why it was refused. Where the Date says that
+// tokens are dated by another clock than the vendor's, one that is dated by the
+// vendor's has its try. A token that was dated by another clock, or signed by
+// another certificate, than a token would be now is replaced by one as it would be
+// now. Otherwise the token itself is at fault, and a new one is made; or the
+// certificate is, and then the other one has its try.
 func (p *project) replaceRejected(ctx context.Context, refused credential, seen sighting) (c credential, ok bool) {
 	if refused.minted == nil {
 		return credential{}, false
 	}
-	if p.state.clock.learn(seen, p.logger) {
-		// All of them are dated wrongly, and so is what their back-offs are about.
-		p.state.dropAll()
-	}
 	g, offset := p.signing(), p.state.clock.offset()
 	use := g.inUse()
+	if suspected, ok := p.state.clock.suspect(seen); ok && !g.standing.doubting(p.now()) {
+		c, err := p.tentative(use, refused.key, suspected)
+		return c, err == nil
+	}
 	switch {
 	case refused.minted.offset != offset || refused.signer.id != use.id:
 		p.state.tokens.Reject(refused.key, refused.minted)
@@ -43,12 +46,17 @@ func (p *project) resent(c credential, status int) {
 	switch {
 	case !g.has(c.signer):
 		// The certificates have changed meanwhile.
+	case status == http.StatusUnauthorized && c.tentative:
+		g.standing.doubt(p.now())
 	case status == http.StatusUnauthorized:
 		g.standing.refused(c.minted.offset, p.now())
 	case tellsOfCredential(status):
 		g.standing.accepted()
-		p.state.clock.confirm()
 		p.keepUsing(g, c.signer)
+		if c.tentative && p.state.clock.adopt(c.minted.offset, p.now(), p.logger) {
+			// All others are dated wrongly, and so is what their back-offs are about.
+			p.state.dropAll()
+		}
 	}
 }
 
@@ -60,7 +68,11 @@ func (p *project) keepUsing(g *signing, s *signer) {
 		return
 	}
 	p.state.drop(before.id)
-	p.logger.Warn("the vendor has refused a token of the app certificate that was in use and accepted one of the other: the other is used from now on; see whether the first is still enabled",
+	level := zapcore.WarnLevel
+	if !g.standing.tells(p.now()) {
+		level = zapcore.DebugLevel
+	}
+	p.logger.Log(level, "the vendor has refused a token of the app certificate that was in use and accepted one of the other: the other is used from now on; see whether the first is still enabled",
 		zap.String("app_id_ends_in", p.ends()), zap.String("in_use", name))
 }
 

@@ -67,6 +67,7 @@ func TestOtherCertificateIsUsedOnceTheOneInUseIsRefused(t *testing.T) {
 	expect("after a reload", secondaryCertificate, 1)
 
 	v.set(func() { v.certificates = []string{testCertificate} })
+	clock.advance(restMin) // a change at once is not worth another line
 	expect("the other way round", testCertificate, 2)
 	if got := strings.Join(warnings(), ", "); got != "app_certificate_secondary of 1b33, app_certificate of 1b33" {
 		t.Errorf("warned of %q", got)
@@ -185,5 +186,30 @@ func TestManyRefusalsChangeTheCertificateOnce(t *testing.T) {
 		if p.signing().inUse() != p.signing().signers[secondary] {
 			t.Fatalf("after call %d the secondary is not in use", i)
 		}
+	}
+}
+
+// While the vendor replaces a certificate, some of its hosts may know one and some
+// the other. No call fails for it, and the log is not filled.
+func TestHostsThatKnowDifferentCertificates(t *testing.T) {
+	clock := newTestClock()
+	shared := testState(t, clock)
+	logger, logs := observed()
+	p, err := newProject(withSecondary(), Settings{}.withDefaults(), shared, logger, clock.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := newVendor(t, clock)
+	c := newCaller(t, p, clock, v)
+	before := told(logs)
+	for i := range 600 {
+		v.set(func() { v.certificates = []string{[]string{testCertificate, secondaryCertificate}[i%2]} })
+		if status := c.call(joinPath, bareJoin); status != 200 || len(v.sent()) > 2 {
+			t.Fatalf("call %d: %d after %d sends", i, status, len(v.sent()))
+		}
+		clock.advance(100 * time.Millisecond)
+	}
+	if n := told(logs) - before; n < 2 || n > 7 {
+		t.Errorf("%d lines in a minute", n)
 	}
 }

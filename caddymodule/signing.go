@@ -39,6 +39,8 @@ type standing struct {
 	mu     sync.Mutex // guards what follows
 	rest   rest
 	offset time.Duration // that the rest is about
+	doubts rest          // after a token that was dated by a suspected clock was refused as well
+	told   rest          // after the log was told that the other certificate is in use
 }
 
 // resting reports whether tokens are not to be replaced, because a fresh one was
@@ -61,11 +63,39 @@ func (s *standing) refused(offset time.Duration, now time.Time) {
 	s.rest.begin(now)
 }
 
+// doubting reports whether tokens are not to be dated by what an answer suggests,
+// because one that was has been refused: an upstream whose Date means nothing must
+// not have tokens made without end.
+func (s *standing) doubting(now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.doubts.on(now)
+}
+
+// doubt says that a token was refused which was dated by a suspected clock.
+func (s *standing) doubt(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.doubts.begin(now)
+}
+
 // accepted says that a fresh token was accepted.
 func (s *standing) accepted() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.rest.end()
+	s.doubts.end()
+}
+
+// tells reports whether the log is to be told that the other certificate is in
+// use. Upstreams that accept different ones, as while the vendor replaces one, must
+// not fill it.
+func (s *standing) tells(now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	resting := s.told.on(now)
+	s.told.begin(now)
+	return !resting
 }
 
 // inUse is what tokens are signed with.

@@ -9,12 +9,14 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 )
 
 // vendorClock is the vendor's time as far as its answers tell it: this host's
-// clock plus an offset. The offset is 0 until the vendor refuses a token and its
-// Date says that the token was dated wrongly; it outlives a reload, and all sites
-// share it.
+// clock plus an offset. The offset is 0 until the vendor refuses a token, with a
+// Date that says that the token was dated wrongly, and accepts one that is dated by
+// that Date. It outlives a reload, and all sites share it: what refuses every token
+// must not set it.
 //
 // Every answer comes over verified TLS or from an http:// upstream that was
 // configured, so that nobody else can set the offset.
@@ -25,8 +27,9 @@ type vendorClock struct {
 
 	lastDate atomic.Pointer[readDate] // all answers of a second have the same
 
-	mu     sync.Mutex // guards doubts, and writes of correction
-	doubts rest       // after an offset that no answer has confirmed yet
+	mu      sync.Mutex // guards what follows, and writes of correction and state
+	changed rest       // after a change of state; upstreams of different clocks must not fill the log
+	adopted rest       // after a change of the offset, likewise
 }
 
 const (
@@ -128,7 +131,7 @@ func (c *vendorClock) observe(s sighting, logger *zap.Logger) {
 	case s.agrees(0, maxDifference):
 		now = clockRight
 	}
-	if now == before || !c.state.CompareAndSwap(before, now) {
+	if now == before || !c.change(before, now, s.came) {
 		return
 	}
 	field := zap.Duration("host_ahead_by", time.Duration(ahead*float64(time.Second)).Round(time.Second))
@@ -142,35 +145,49 @@ func (c *vendorClock) observe(s sighting, logger *zap.Logger) {
 	}
 }
 
-// learn has the offset follow the answer to a refused token, where that shows
-// that tokens are dated wrongly, and reports whether it did. An offset that has
-// not yet had a token accepted is not replaced before it has rested: an upstream
-// whose Date means nothing must not have tokens made without end.
-func (c *vendorClock) learn(s sighting, logger *zap.Logger) bool {
-	if !s.differs(c.offset(), maxDifference) || s.differs(0, maxOffset) {
-		return false
-	}
+// change changes what was last said of the clock, unless that was changed lately.
+// It reports whether it did.
+func (c *vendorClock) change(before, after int32, now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !s.differs(c.offset(), maxDifference) || c.doubts.on(s.came) {
+	if c.changed.on(now) || !c.state.CompareAndSwap(before, after) {
 		return false
 	}
-	var offset time.Duration
-	if !s.agrees(0, maxDifference) {
-		// The least that the vendor's clock can show, so that no token comes from
-		// its future.
-		offset = max(s.date.Sub(s.came), -maxOffset)
-	}
-	c.doubts.begin(s.came)
-	c.correction.Store(int64(offset))
-	logger.Info("the vendor refused a token, and its clock is another than this host's: dating tokens by the vendor's clock",
-		zap.Duration("offset", offset.Round(time.Second)))
+	c.changed.begin(now)
 	return true
 }
 
-// confirm says that a token which was dated with the present offset was accepted.
-func (c *vendorClock) confirm() {
+// suspect returns the offset that tokens should be dated with, by the answer to a
+// refused one. ok is false where they are dated rightly as far as can be told, or
+// where the vendor's clock cannot be believed.
+func (c *vendorClock) suspect(s sighting) (offset time.Duration, ok bool) {
+	if !s.differs(c.offset(), maxDifference) || s.differs(0, maxOffset) {
+		return 0, false
+	}
+	if s.agrees(0, maxDifference) {
+		return 0, true
+	}
+	// The least that the vendor's clock can show, so that no token comes from its
+	// future.
+	return max(s.date.Sub(s.came), -maxOffset), true
+}
+
+// adopt has tokens be dated with an offset that one has been accepted with, and
+// reports whether that is a change. Calls that were refused at a time come to
+// offsets that differ by as long as their answers took: one of them is adopted.
+func (c *vendorClock) adopt(offset time.Duration, now time.Time, logger *zap.Logger) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.doubts.end()
+	if (offset - c.offset()).Abs() <= maxDifference/2 {
+		return false
+	}
+	c.correction.Store(int64(offset))
+	level := zapcore.InfoLevel
+	if c.adopted.on(now) {
+		level = zapcore.DebugLevel // upstreams of different clocks
+	}
+	c.adopted.begin(now)
+	logger.Log(level, "the vendor refused a token and accepted one that is dated by its clock, which is another than this host's: tokens are dated by the vendor's clock from now on",
+		zap.Duration("offset", offset.Round(time.Second)))
+	return true
 }

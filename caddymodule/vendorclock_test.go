@@ -5,7 +5,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
 )
 
 // seenAt is a sighting of a vendor whose clock is ahead by so much, of an answer
@@ -57,7 +59,8 @@ func TestAnswersWithoutAUsableDateSayNothing(t *testing.T) {
 	}
 	logger, logs := observed()
 	c.observe(sighting{}, logger)
-	if _, ok := c.skew(); ok || logs.Len() != 0 || c.learn(sighting{}, logger) {
+	_, suspects := c.suspect(sighting{})
+	if _, ok := c.skew(); ok || logs.Len() != 0 || suspects {
 		t.Error("no Date was taken for one")
 	}
 }
@@ -94,11 +97,11 @@ func TestClockThatIsOffIsWarnedOfOnce(t *testing.T) {
 	}
 }
 
-func TestOffsetIsLearntWithinTenMinutes(t *testing.T) {
+func TestOffsetIsSuspectedWithinTenMinutes(t *testing.T) {
 	at := time.Unix(1700000000, 0)
 	for _, test := range []struct {
 		ahead   time.Duration
-		learnt  bool
+		differs bool
 		atLeast time.Duration // of the offset
 	}{
 		{0, false, 0}, {25 * time.Second, false, 0}, {-29 * time.Second, false, 0},
@@ -107,48 +110,116 @@ func TestOffsetIsLearntWithinTenMinutes(t *testing.T) {
 		{11 * time.Minute, false, 0}, {-11 * time.Minute, false, 0}, {24 * time.Hour, false, 0},
 	} {
 		var c vendorClock
-		logger, _ := observed()
-		seen := seenAt(at.Add(700*time.Millisecond), test.ahead, 100*time.Millisecond)
-		if got := c.learn(seen, logger); got != test.learnt || c.offset() < test.atLeast || c.offset() > max(test.ahead, -maxOffset) && test.learnt {
-			t.Errorf("vendor ahead by %s: learnt %t, offset %s", test.ahead, got, c.offset())
+		offset, ok := c.suspect(seenAt(at.Add(700*time.Millisecond), test.ahead, 100*time.Millisecond))
+		if ok != test.differs || offset < test.atLeast || offset > max(test.ahead, -maxOffset) && test.differs {
+			t.Errorf("vendor ahead by %s: suspected %t, offset %s", test.ahead, ok, offset)
 		}
 	}
 }
 
-// A clock that is put right, or wrong, later is learnt again; a Date that says
-// something else each time is not believed each time.
-func TestOffsetFollowsTheClockButNotADateThatJumps(t *testing.T) {
+// A clock that is put right, or wrong, later is learnt again.
+func TestOffsetFollowsTheClock(t *testing.T) {
 	at := time.Unix(1700000000, 0)
 	var c vendorClock
 	logger, _ := observed()
-	for _, ahead := range []time.Duration{4 * time.Minute, -4 * time.Minute, 3 * time.Minute, 0} {
-		if !c.learn(seenAt(at, ahead, 0), logger) {
-			t.Fatalf("%s is not learnt", ahead)
+	for _, ahead := range []time.Duration{4 * time.Minute, -4 * time.Minute, 3 * time.Minute, 0, -40 * time.Second, 20 * time.Second} {
+		offset, ok := c.suspect(seenAt(at, ahead, 0))
+		if !ok || c.offset() == offset {
+			t.Fatalf("%s is not suspected", ahead)
 		}
-		if c.learn(seenAt(at, ahead, 0), logger) {
-			t.Errorf("%s is learnt twice", ahead)
+		if !c.adopt(offset, at, logger) || c.offset() != offset {
+			t.Fatalf("%s is not adopted", ahead)
 		}
-		c.confirm()
-	}
-	if c.offset() != 0 {
-		t.Errorf("the offset is %s with a clock that is right", c.offset())
-	}
-	for _, ahead := range []time.Duration{-4 * time.Minute, 20 * time.Second} {
-		c.learn(seenAt(at, ahead, 0), logger)
-		c.confirm()
+		if _, ok := c.suspect(seenAt(at, ahead, 0)); ok {
+			t.Errorf("%s is suspected when it is adopted", ahead)
+		}
+		// Others that were refused then took another time to hear of it.
+		if c.adopt(offset-2*time.Second, at, logger) || c.adopt(offset+2*time.Second, at, logger) {
+			t.Errorf("%s is adopted more than once", ahead)
+		}
 	}
 	if c.offset() != 0 {
 		t.Errorf("the offset is %s with a clock that is right enough", c.offset())
 	}
-	changes := 0
+}
+
+// A Date that says something else each time, and does not help, changes nothing and
+// costs a token now and then.
+func TestDateThatJumpsIsNotBelieved(t *testing.T) {
+	p, clock := mustProject(t, withCertificate())
+	tentative := 0
 	for i := range 600 {
-		if c.learn(seenAt(at.Add(time.Duration(i)*100*time.Millisecond), time.Duration(i%5-2)*2*time.Minute, 0), logger) {
-			changes++
+		seen := seenAt(clock.now(), time.Duration(i%5-2)*2*time.Minute, 0)
+		if fresh, ok := p.replaceRejected(t.Context(), p.join(t, "room-1"), seen); ok {
+			if fresh.tentative {
+				tentative++
+			}
+			p.resent(fresh, http.StatusUnauthorized)
+		}
+		clock.advance(100 * time.Millisecond)
+	}
+	if tentative < 2 || tentative > 7 || p.state.clock.offset() != 0 {
+		t.Errorf("%d tokens in a minute by Dates that did not help, offset %s", tentative, p.state.clock.offset())
+	}
+	if n := p.state.tokens.Mints(); n > 10 {
+		t.Errorf("%d other tokens in a minute", n)
+	}
+}
+
+// An upstream that refuses every token, with a clock that is off, does other sites
+// no harm.
+func TestClockOfWhatRefusesEverythingIsNotAdopted(t *testing.T) {
+	clock := newTestClock()
+	shared := testState(t, clock)
+	good := mustShare(t, shared, clock, withCertificate())
+	other := mustShare(t, shared, clock, Credentials{AppID: otherAppID, AppCertificate: testCertificate})
+	strict, odd := newVendor(t, clock, testCertificate), newVendor(t, clock)
+	odd.ahead = 5 * time.Minute
+	toGood, toOdd := newCaller(t, good, clock, strict), newCaller(t, other, clock, odd)
+	for i := range 50 {
+		if status := toOdd.call(joinPath, bareJoin); status != 401 || len(odd.sent()) > 2 {
+			t.Fatalf("%d after %d sends", status, len(odd.sent()))
+		}
+		if status := toGood.call(joinPath, bareJoin); status != 200 || len(strict.sent()) != 1 {
+			t.Fatalf("call %d of the other site: %d after %d sends", i, status, len(strict.sent()))
+		}
+		clock.advance(time.Second)
+	}
+}
+
+// Upstreams whose clocks differ do not fill the log.
+func TestClocksThatDifferAreNotToldOfEachTime(t *testing.T) {
+	for name, ahead := range map[string][]time.Duration{
+		"one is off":   {0, 5 * time.Minute},
+		"both are off": {-4 * time.Minute, 4 * time.Minute},
+	} {
+		clock := newTestClock()
+		shared := testState(t, clock)
+		logger, logs := observed()
+		p, err := newProject(withCertificate(), Settings{ExpiresIn: caddy.Duration(time.Minute)}.withDefaults(), shared, logger, clock.now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := newVendor(t, clock, testCertificate)
+		c := newCaller(t, p, clock, v)
+		c.carrier.logger = logger
+		before := told(logs)
+		for i := range 600 {
+			v.set(func() { v.ahead = ahead[i%2] })
+			if status := c.call(joinPath, bareJoin); status != 200 {
+				t.Fatalf("%s, call %d: %d", name, i, status)
+			}
+			clock.advance(100 * time.Millisecond)
+		}
+		if n := told(logs) - before; n < 2 || n > 14 {
+			t.Errorf("%s: %d lines in a minute", name, n)
 		}
 	}
-	if changes > 7 {
-		t.Errorf("%d offsets in a minute, none of which helped", changes)
-	}
+}
+
+// told is how many lines there are above the debug level.
+func told(logs *observer.ObservedLogs) int {
+	return logs.Filter(func(e observer.LoggedEntry) bool { return e.Level > zapcore.DebugLevel }).Len()
 }
 
 func TestObservingAnAnswerAllocatesNothing(t *testing.T) {
