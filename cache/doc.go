@@ -21,7 +21,8 @@
 // get to run, callers find the credential in its mandatory state.
 //
 // After a failed mint the key rests for a back-off with jitter (1 s, doubling to
-// 1 min, and never longer than a quarter of L) before it is tried again. An
+// 1 min, and never longer than a quarter of L, or of a second where L is shorter
+// than that) before it is tried again. An
 // expired credential rests likewise, so that a minter that is down is not asked
 // by every caller. A rejection by the verifier replaces exactly the credential
 // that was rejected, and is followed by a back-off of the same kind, in which
