@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -193,13 +194,15 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err == nil && res.StatusCode == http.StatusUnauthorized && r.Context().Err() == nil {
 		res, err = t.reauthorize(r, call, res, seen)
 	}
-	if gone := r.Context().Err(); gone != nil && !call.operation.Repeatable {
-		t.finish(call, res, err)
+	if gone := r.Context().Err(); gone != nil && (err != nil || !call.operation.Repeatable) {
+		if !call.operation.Repeatable {
+			t.finish(call, res, err)
+		}
 		return nil, gone
 	}
 	if err != nil {
 		if call.unavailable == nil || call.hasMore() {
-			return nil, err
+			return nil, stillWanted(call, err)
 		}
 		// Nobody has done better than the host that said it was unavailable,
 		// and what it said is worth more than that others were out of reach.
@@ -216,6 +219,23 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, errLoopDetected
 	}
 	return t.passOn(call, clean(res, call)), nil
+}
+
+// stillWanted returns the error of a call whose caller is there. net/http may give
+// a call the cancellation of the one that had its connection before, which the
+// reverse proxy would take for this caller's departure.
+func stillWanted(call *Call, err error) error {
+	if !errors.Is(err, context.Canceled) {
+		return err
+	}
+	plain := errors.New("ended by another call's end: " + err.Error())
+	if own, ok := errors.AsType[*callError](err); ok {
+		return own.because(plain)
+	}
+	if call.outcome == notSent {
+		return asDialError(plain)
+	}
+	return plain
 }
 
 // send is try, and takes note of the answer's Date.

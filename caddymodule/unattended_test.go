@@ -5,6 +5,8 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
+	"io"
+	"net"
 	"net/http"
 	"sync/atomic"
 	"testing"
@@ -103,5 +105,30 @@ func TestAgentIDOfAnAnswer(t *testing.T) {
 		if got := call.agentID(res, []byte(test.head)); got != test.want {
 			t.Errorf("%s: %q, want %q", test.name, got, test.want)
 		}
+	}
+}
+
+// cancelled is a connection that breaks with another call's cancellation.
+type cancelled struct{ net.Conn }
+
+func (cancelled) Read([]byte) (int, error) { return 0, context.Canceled }
+
+// The end of one call is not taken for the departure of another one's caller,
+// which would get no answer.
+func TestAnotherCallsEndIsNotTheCallersDeparture(t *testing.T) {
+	p, clock := mustProject(t, withCertificate())
+	for _, path := range []string{joinPath, "/v2/projects/" + p.appID + "/agents/1/leave"} {
+		carrier := carriedBy(t, func(context.Context, string, string) (net.Conn, error) {
+			ours, theirs := net.Pipe()
+			go func() { _, _ = io.Copy(io.Discard, theirs) }()
+			return &addressed{cancelled{ours}, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}}, nil
+		})
+		g := testGate(t, clock, p)
+		g.endpoints = endpoints(t, "http://127.0.0.1:1", "http://127.0.0.1:2")
+		carry(t, g, carrier, "POST", path, bareJoin, func(call *Call, _ *http.Response, err error) {
+			if err == nil || errors.Is(err, context.Canceled) || call.outcome != sent || !call.maybeReceived {
+				t.Errorf("%s: %v, outcome %d", path, err, call.outcome)
+			}
+		})
 	}
 }
