@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -28,8 +29,9 @@ type attempt struct {
 
 	timeout     time.Duration
 	timer       *time.Timer // runs from the connection to the response header
-	connections int         // that net/http has asked for
-	connected   bool        // it has the last of them
+	connections int         // that net/http has had
+	connected   bool        // it has the last one that it has asked for
+	since       time.Time   // when it began to ask for that one
 }
 
 type endpointKey struct{}
@@ -42,11 +44,15 @@ func (a *attempt) Value(key any) any {
 	return a.Context.Value(key)
 }
 
-// maxConnections bounds net/http's own repetitions, which it makes without end
-// where a connection out of the pool turns out to be closed, or where an HTTP/2
-// peer says that it has not processed the request. In both cases the call has
-// not been carried out.
-const maxConnections = 3
+// What net/http does without end is bounded. It repeats a request where a
+// connection out of the pool turns out to be closed, or where an HTTP/2 peer says
+// that it has not processed it: on so many connections in all. And where many
+// calls begin at the same moment, they take each other's HTTP/2 streams: those
+// that have none dial, and look for one, until contention is over.
+const (
+	maxConnections = 3
+	contention     = 5 * time.Second
+)
 
 var (
 	errNoConnection    = errors.New("every connection was closed or refused before the request was processed")
@@ -75,13 +81,30 @@ func (t *Transport) begin(ctx context.Context, call *Call) *attempt {
 }
 
 func (a *attempt) getConn(string) {
-	a.connected = false
-	if a.connections++; a.connections > maxConnections {
+	now := time.Now()
+	if a.connected || a.since.IsZero() {
+		a.connected, a.since = false, now
+	}
+	// A request with a body has come to its end before, in rewind.
+	if a.connections >= maxConnections || now.Sub(a.since) > contention {
 		a.cancel(errNoConnection)
 	}
 }
 
+// rewind returns getBody, which net/http calls to repeat a request, with an end.
+// Nothing has been carried out then, and nothing is on its way, which cannot be
+// said of a request that is cancelled while it gets a connection.
+func (a *attempt) rewind(getBody func() (io.ReadCloser, error)) func() (io.ReadCloser, error) {
+	return func() (io.ReadCloser, error) {
+		if a.connections >= maxConnections {
+			return nil, errNoConnection
+		}
+		return getBody()
+	}
+}
+
 func (a *attempt) gotConn(httptrace.GotConnInfo) {
+	a.connections++
 	a.connected = true
 	if a.timer == nil {
 		a.timer = time.AfterFunc(a.timeout, func() { a.cancel(errResponseTimeout) })
@@ -111,7 +134,11 @@ func (t *Transport) try(r *http.Request, call *Call) (*http.Response, error) {
 	}
 	a := t.begin(r.Context(), call)
 	call.attempt = a
-	res, err := t.http.Transport.RoundTrip(call.request(a, r.Header))
+	request := call.request(a, r.Header)
+	if request.GetBody != nil {
+		request.GetBody = a.rewind(request.GetBody)
+	}
+	res, err := t.http.Transport.RoundTrip(request)
 	cause := a.end()
 	if err == nil {
 		if err = cause; err == nil && res.StatusCode == http.StatusSwitchingProtocols {
@@ -148,11 +175,7 @@ func (t *Transport) try(r *http.Request, call *Call) (*http.Response, error) {
 	}
 	err = redact(redact(err, call.credential.secret), call.refused)
 
-	switch {
-	case errors.Is(cause, errNoConnection):
-		call.failed(notSent, region.Unreachable)
-		return nil, asDialError(err)
-	case !a.connected:
+	if !a.connected || cause == nil && errors.Is(err, errNoConnection) {
 		call.failed(notSent, causeOf(err))
 		return nil, asDialError(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"net/netip"
 	"strings"
 	"sync"
@@ -266,6 +267,107 @@ func TestCallThatFindsAClosedConnectionAndNoOtherWasNotSent(t *testing.T) {
 			t.Errorf("the caller is told %v", own)
 		}
 	})
+}
+
+// breaking is a connection of many, the first Writes of which fail once broken is
+// set.
+type breaking struct {
+	net.Conn
+	broken   *atomic.Bool
+	failures *atomic.Int32
+}
+
+func (c *breaking) Write(p []byte) (int, error) {
+	if c.broken.Load() && c.failures.Add(1) <= maxConnections {
+		return 0, syscall.EPIPE
+	}
+	return c.Conn.Write(p)
+}
+
+// net/http repeats a call by itself on connections of the pool that turn out to
+// be closed. When it has done so often enough, the call goes to no other one:
+// neither is it received there while it is taken for not sent.
+func TestCallThatFindsClosedConnectionsAloneWasNotSent(t *testing.T) {
+	p, clock := mustProject(t, withCertificate())
+	for range 10 { // which of two things net/http does would be left to chance
+		const pool = maxConnections + 1
+		var received atomic.Int32
+		together := make(chan struct{})
+		upstream := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+			switch n := received.Add(1); {
+			case n == pool:
+				close(together)
+			case n < pool:
+				<-together
+			}
+		}))
+		broken, failures := new(atomic.Bool), new(atomic.Int32)
+		carrier := carriedBy(t, func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := new(net.Dialer).DialContext(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			return &breaking{conn, broken, failures}, nil
+		})
+		g := testGate(t, clock, p)
+		g.endpoints = endpoints(t, upstream.URL, "http://127.0.0.1:2")
+		var calls sync.WaitGroup
+		for range pool {
+			calls.Go(func() {
+				carry(t, g, carrier, "POST", joinPath, bareJoin, func(_ *Call, _ *http.Response, err error) {
+					if err != nil {
+						t.Error(err)
+					}
+				})
+			})
+		}
+		calls.Wait()
+		broken.Store(true)
+		carry(t, g, carrier, "POST", joinPath, bareJoin, func(call *Call, _ *http.Response, err error) {
+			switch n := failures.Load(); {
+			case n < maxConnections:
+				t.Fatalf("%d connections took nothing, want %d: the test proves nothing", n, maxConnections)
+			case n > maxConnections:
+				t.Errorf("the call went to another connection")
+			}
+			if err == nil || call.outcome != notSent || call.maybeReceived {
+				t.Errorf("%v: taken for sent", err)
+			}
+			if next, ok := call.next(); !ok || next.Port != "2" {
+				t.Error("the next upstream does not get the join")
+			}
+		})
+		carrier.http.Transport.CloseIdleConnections()
+		upstream.Close()
+		if n := received.Load() - pool; n != 0 {
+			t.Fatalf("the upstream has received %d joins that were not sent", n)
+		}
+	}
+}
+
+// Having no stream of an HTTP/2 connection for a while, because other calls have
+// them, is no failure.
+func TestContentionIsNoFailure(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	a := &attempt{Context: ctx, cancel: cancel, timeout: time.Minute}
+	for range 100 {
+		a.getConn("")
+	}
+	if err := context.Cause(ctx); err != nil {
+		t.Fatalf("%v, within the time for it", err)
+	}
+	a.since = a.since.Add(-contention)
+	a.gotConn(httptrace.GotConnInfo{})
+	a.getConn("")
+	if err := context.Cause(ctx); err != nil {
+		t.Fatalf("%v, after a connection", err)
+	}
+	a.since = a.since.Add(-contention)
+	a.getConn("")
+	if context.Cause(ctx) != errNoConnection {
+		t.Error("it has no end")
+	}
+	a.timer.Stop()
 }
 
 // net/http may still be dialling for a call that has moved on, to an upstream

@@ -218,3 +218,31 @@ func TestResponseTimeoutHoldsWhileTheRequestIsBeingSent(t *testing.T) {
 		})
 	}
 }
+
+// A burst of calls takes more streams than a connection has. Those that find none
+// wait for other connections; nothing says that the upstream cannot be reached.
+func TestBurstFindsEnoughConnections(t *testing.T) {
+	const streams, calls = 100, 300
+	u := unstarted(t, func(w http.ResponseWriter, _ *http.Request) {
+		time.Sleep(500 * time.Millisecond) // the streams stay taken meanwhile
+		_, _ = io.WriteString(w, okBody)
+	})
+	u.EnableHTTP2 = true
+	u.Config.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: streams}
+	u.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}}
+	u.StartTLS()
+	u.started(t)
+	s := start(t, site(credentialsA, to(u)), envA...)
+	var sending sync.WaitGroup
+	for range calls {
+		sending.Go(func() {
+			if a, err := s.try("POST", joinA, joinBody("room", "1")); err != nil || a.StatusCode != http.StatusOK {
+				t.Errorf("%d %s %v", a.StatusCode, a.body, err)
+			}
+		})
+	}
+	sending.Wait()
+	if n := len(u.received()); n != calls {
+		t.Errorf("%d requests came, want %d", n, calls)
+	}
+}
