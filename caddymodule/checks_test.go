@@ -186,8 +186,11 @@ func TestEachCheckOfTheGateIsNeeded(t *testing.T) {
 	if err := target.Learn(); err != nil {
 		t.Fatal(err)
 	}
-	run := func() (failed []string) {
+	run := func(most int) (failed []string) {
 		for _, c := range cases {
+			if len(failed) >= most {
+				break
+			}
 			sites := []string{c.Site}
 			if c.HTTP2 {
 				sites = []string{"tls", "h2c"}
@@ -200,7 +203,7 @@ func TestEachCheckOfTheGateIsNeeded(t *testing.T) {
 		}
 		return failed
 	}
-	if failed := run(); len(failed) > 0 {
+	if failed := run(3); len(failed) > 0 {
 		t.Fatalf("with all checks:\n%s", strings.Join(failed, "\n"))
 	}
 	names := make(map[string]bool)
@@ -213,7 +216,7 @@ func TestEachCheckOfTheGateIsNeeded(t *testing.T) {
 			for _, g := range gates {
 				g.checks = without(c.name)
 			}
-			failed := run()
+			failed := run(len(cases))
 			if len(failed) == 0 {
 				t.Error("no hostile request gets further without this check")
 			}
@@ -228,7 +231,7 @@ func TestEachCheckOfTheGateIsNeeded(t *testing.T) {
 	for _, g := range gates {
 		g.checks = checks
 	}
-	if failed := run(); len(failed) > 0 {
+	if failed := run(3); len(failed) > 0 {
 		t.Errorf("with all checks again:\n%s", strings.Join(failed, "\n"))
 	}
 }
