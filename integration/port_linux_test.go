@@ -2,9 +2,12 @@ package integration
 
 import (
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"strconv"
+	"sync"
 	"syscall"
 	"testing"
 )
@@ -26,7 +29,12 @@ func reservePort() (port int, release func(), err error) {
 		return 0, nil, os.NewSyscallError("socket", err)
 	}
 	release = func() { _ = syscall.Close(fd) }
-	if port, err = bindAlone(fd, 0); err != nil {
+	for range 1000 {
+		if port, err = bindAlone(fd, anyPort()); !errors.Is(err, syscall.EADDRINUSE) {
+			break
+		}
+	}
+	if err != nil {
 		release()
 		return 0, nil, err
 	}
@@ -38,6 +46,25 @@ func reservePort() (port int, release func(), err error) {
 	}
 	return port, release, nil
 }
+
+// anyPort returns a port below those that connections have: some tests make so
+// many that few of these are left for a while. Where that leaves little to choose
+// from, it is 0.
+func anyPort() int {
+	const lowest = 10_000
+	if span := firstOfConnections() - lowest; span > 1000 {
+		return lowest + rand.IntN(span)
+	}
+	return 0
+}
+
+// firstOfConnections is the first port that the kernel gives to connections.
+var firstOfConnections = sync.OnceValue(func() (first int) {
+	if text, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range"); err == nil {
+		_, _ = fmt.Sscan(string(text), &first)
+	}
+	return first
+})
 
 // bindAlone binds a socket to a port of 127.0.0.1, any for 0, and returns it.
 func bindAlone(fd, port int) (int, error) {
