@@ -36,6 +36,7 @@ type Call struct {
 	prober     region.Prober // of the transport; nil: hosts cannot be probed
 	walk       region.Walk   // from the first attempt on
 	deadline   time.Time     // no attempt starts later
+	inTime     bool          // hasMore has said that the next one does not
 	now        func() time.Time
 
 	status   int             // that an upstream has answered with, once it has
@@ -45,7 +46,7 @@ type Call struct {
 	cause    region.Cause    // why the last attempt failed
 	outcome  outcome         // of the last attempt
 
-	unavailable   *http.Response // a 502, 503 or 504 that moved the call on, with its body in memory
+	unavailable   *http.Response // the last 502, 503 or 504 that moved the call on
 	maybeReceived bool           // an attempt broke after sending: an upstream may have carried the call out
 }
 
@@ -84,9 +85,10 @@ func (c *Call) next() (e region.Endpoint, ok bool) {
 		return e, false
 	case c.outcome > notSent && !c.operation.Repeatable:
 		return e, false
-	case c.attempts > 0 && !c.now().Before(c.deadline):
+	case c.attempts > 0 && !c.inTime && !c.now().Before(c.deadline):
 		return e, false
 	}
+	c.inTime = false
 	if c.attempts == 0 {
 		c.walk = c.candidates.Walk(c.prober)
 	}
@@ -103,9 +105,12 @@ func (c *Call) next() (e region.Endpoint, ok bool) {
 
 func (c *Call) metrics() *metrics { return c.project.state.metrics }
 
-// hasMore reports whether there is another endpoint to try, and time to.
+// hasMore reports whether there is another endpoint to try, and time to. If so,
+// next keeps to it, however little time is left: an answer may have been held
+// back for that.
 func (c *Call) hasMore() bool {
-	return c.walk.More() && c.now().Before(c.deadline)
+	c.inTime = c.now().Before(c.deadline)
+	return c.inTime && c.walk.More()
 }
 
 // renewCredential replaces a credential that has expired since the gate got it:

@@ -27,28 +27,30 @@ const (
 )
 
 // keep holds res, of an upstream that said it was unavailable, for the case that
-// no other answers. It reports false, and leaves res whole, where the body is
-// too large to be held.
-func (c *Call) keep(res *http.Response) bool {
-	// A body that does not come must not keep the call from moving on.
+// no other answers: its body in memory, and what is too large for that on its
+// connection. A body that does not come is let go, and res with it.
+func (c *Call) keep(res *http.Response) {
 	timer := time.AfterFunc(keepTimeout, func() { c.attempt.cancel(errResponseTimeout) })
 	body, err := io.ReadAll(io.LimitReader(res.Body, keepSize+1))
 	timer.Stop()
+	if err != nil {
+		discard(res)
+		c.maybeReceived = true
+		return
+	}
+	if c.unavailable != nil {
+		discard(c.unavailable)
+	}
+	c.unavailable = res
 	if len(body) > keepSize {
 		res.Body = struct {
 			io.Reader
 			io.Closer
 		}{io.MultiReader(bytes.NewReader(body), res.Body), res.Body}
-		return false
+		return
 	}
-	_ = res.Body.Close()
-	if err != nil {
-		c.maybeReceived = true
-		return true // moves on without it
-	}
+	discard(res)
 	res.Body = io.NopCloser(bytes.NewReader(body))
-	c.unavailable = res
-	return true
 }
 
 // clean returns res without what is not the vendor's to say, without any header

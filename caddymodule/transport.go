@@ -208,10 +208,19 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		// and what it said is worth more than that others were out of reach.
 		res = call.unavailable
 	}
-	if movesOn(res.StatusCode) && call.operation.Method == http.MethodGet && call.hasMore() && call.keep(res) {
-		call.outcome, call.cause = sent, region.Unavailable
-		caddyhttp.SetVar(r.Context(), retryVar, "true")
-		return nil, fmt.Errorf("%s answered %d", call.endpoint.Host, res.StatusCode)
+	if movesOn(res.StatusCode) && call.operation.Method == http.MethodGet && call.hasMore() {
+		status := res.StatusCode
+		call.keep(res)
+		// To hold it may have taken the time that was left.
+		if call.unavailable == nil || call.hasMore() {
+			call.outcome, call.cause = sent, region.Unavailable
+			caddyhttp.SetVar(r.Context(), retryVar, "true")
+			return nil, fmt.Errorf("%s answered %d", call.endpoint.Host, status)
+		}
+		res = call.unavailable
+	}
+	if call.unavailable != nil && call.unavailable != res {
+		discard(call.unavailable)
 	}
 	call.outcome, call.status = answered, res.StatusCode
 	if cameBack(res) {

@@ -286,3 +286,43 @@ func TestGatewayErrorOfTheLastUpstreamIsPassedOn(t *testing.T) {
 	first.only(t)
 	second.only(t)
 }
+
+// An answer that cannot be held in memory moves a GET on as any other, and is
+// passed on whole where no other upstream answers.
+func TestLargeGatewayErrorMovesAGETOn(t *testing.T) {
+	large := strings.Repeat("unavailable ", 20_000)
+	first := newUpstream(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_, _ = io.WriteString(w, large)
+	})
+	second := newUpstream(t, nil)
+	s := start(t, siteOfEach(2, func(i int) []string {
+		if i == 0 {
+			return []string{credentialsA, to(first, second)}
+		}
+		return []string{credentialsA, strings.Replace(to(first), "\n", " https://127.0.0.1:"+freePort(t)+"\n", 1)}
+	}), envA...)
+	if a := s.send("GET", listA, "", siteHost(0)); a.StatusCode != http.StatusOK {
+		t.Errorf("%d, want the second upstream's answer", a.StatusCode)
+	}
+	if a := s.send("GET", listA, "", siteHost(1)); a.StatusCode != http.StatusServiceUnavailable || a.body != large {
+		t.Errorf("%d with %d bytes, want 503 with %d", a.StatusCode, len(a.body), len(large))
+	}
+}
+
+// The answer of an upstream whose body takes the time that was left is passed on.
+func TestGatewayErrorThatTakesTheBudgetIsPassedOn(t *testing.T) {
+	const budget = 500 * time.Millisecond
+	first := newUpstream(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_ = http.NewResponseController(w).Flush()
+		time.Sleep(2 * budget)
+		_, _ = io.WriteString(w, `{"reason":"ServiceUnavailable","detail":"of the first"}`)
+	})
+	second := newUpstream(t, nil)
+	s := start(t, site(credentialsA, "failover_budget "+budget.String(), to(first, second)), envA...)
+	if a := s.send("GET", listA, ""); a.StatusCode != http.StatusServiceUnavailable || !strings.Contains(a.body, "of the first") {
+		t.Errorf("%d %s", a.StatusCode, a.body)
+	}
+	second.unasked(t)
+}
