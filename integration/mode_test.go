@@ -144,7 +144,7 @@ func TestBasicModeOfAPlaceholderThatIsNotSetIsRefusedAtLoad(t *testing.T) {
 			if status == 0 || !strings.Contains(stderr, test.want) {
 				t.Errorf("status %d, %q, want %q", status, stderr, test.want)
 			}
-			if strings.Contains(stdout+stderr, "canary") || strings.Contains(stdout+stderr, "007eJ") {
+			if strings.Contains(stdout+stderr, "canary") || strings.Contains(stdout+stderr, "007e") {
 				t.Error("the message repeats a value")
 			}
 		})

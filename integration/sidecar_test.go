@@ -138,7 +138,7 @@ func (b boot) up(s *sidecar) bool {
 }
 
 // secretValues are those that an excerpt of a log may not show.
-var secretValues = regexp.MustCompile(`007eJ[\w+/=-]+|(?i)` + certificateA + `|` + certificateB + `|c0ffee[0-9a-f]{26}|canary[\w-]*`)
+var secretValues = regexp.MustCompile(`007[\w+/=-]{40,}|(?i)` + certificateA + `|` + certificateB + `|c0ffee[0-9a-f]{26}|canary[\w-]*`)
 
 // excerpt is the end of a log, for the message of a test that has failed.
 func excerpt(log string) string {
