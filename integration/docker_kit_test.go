@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +20,9 @@ import (
 
 	"github.com/caddy-convoai/convoai/simulator"
 )
+
+// callLines are what dockerpeer prints of calls.
+var callLines = regexp.MustCompile(`(?m)^\{"(operation|began)".*\n?`)
 
 // lab is what a test has of Docker: one image, internal networks, containers.
 // Their names begin with the lab's, and they end with the test.
@@ -147,7 +151,7 @@ func (l *lab) create(name string, networks []string, command ...string) {
 	}
 	l.t.Cleanup(func() {
 		if l.t.Failed() {
-			l.t.Logf("%s:\n%s", name, excerpt(l.logs(name)))
+			l.t.Logf("%s:\n%s", name, excerpt(callLines.ReplaceAllString(l.logs(name), "")))
 		}
 		l.remove("rm", "-f", "-v", l.of(name))
 	})

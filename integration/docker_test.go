@@ -9,14 +9,6 @@ import (
 	"time"
 )
 
-// silence is after how long a connection over which nothing is confirmed is
-// closed, and dialling how long one may take: those of a sidecar without a
-// configuration.
-const (
-	silence  = 5 * time.Second
-	dialling = 2 * time.Second
-)
-
 // A region that is cut off, packets and name alike, costs the calls under way the
 // time to notice and the later ones nothing. No join is carried out twice, and the
 // region is used again when it is back.
