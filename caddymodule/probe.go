@@ -3,8 +3,6 @@ package caddymodule
 import (
 	"context"
 	"net"
-	"net/http/httptrace"
-	"sync/atomic"
 	"time"
 
 	"github.com/caddy-convoai/convoai/region"
@@ -25,20 +23,18 @@ func (t *Transport) prober() region.Prober {
 	return prober{t}
 }
 
+// foundKey is that of a func() in the context of a dial, which calls it before it
+// dials the first address.
+type foundKey struct{}
+
 // Probe implements region.Prober.
 func (p prober) Probe(ctx context.Context, e region.Endpoint) (took time.Duration, cause region.Cause, ok bool) {
 	ctx = context.WithValue(ctx, endpointKey{}, &e)
 	begin := time.Now()
-	var resolved atomic.Int64 // after begin
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		DNSDone: func(info httptrace.DNSDoneInfo) {
-			if info.Err == nil {
-				resolved.CompareAndSwap(0, int64(time.Since(begin)))
-			}
-		},
-	})
+	var found time.Duration // how long it took to have an address
+	ctx = context.WithValue(ctx, foundKey{}, func() { found = time.Since(begin) })
 	conn, err := p.connect(ctx, e)
-	took = time.Since(begin) - time.Duration(resolved.Load())
+	took = time.Since(begin) - found
 	if err != nil {
 		return 0, causeOf(err), false
 	}

@@ -162,6 +162,26 @@ func TestLatencyIsThatOfTheConnection(t *testing.T) {
 	}
 }
 
+// The wait for a resolver that is passed by is no part of it either.
+func TestLatencyIsThatOfTheConnectionToAKnownAddress(t *testing.T) {
+	names := newNameServer(t, "127.0.0.1")
+	carrier := dialling(t, names, `,"dial_timeout":"20s"`)
+	upstream := endpointOf(t, "https://example.com:"+tlsServer(t, carrier), true)
+	if _, _, ok := carrier.prober().Probe(t.Context(), upstream); !ok {
+		t.Fatal("not reached")
+	}
+	names.fallSilent()
+	began := time.Now()
+	took, _, ok := carrier.prober().Probe(t.Context(), upstream)
+	total := time.Since(began)
+	if !ok || total < resolvePatience {
+		t.Fatalf("reached %t after %s: the test proves nothing", ok, total)
+	}
+	if total-took < resolvePatience {
+		t.Errorf("measured %s of %s, which began with %s of waiting for the resolver", took, total, resolvePatience)
+	}
+}
+
 // What a forward proxy says of itself is not to be held against a host.
 func TestThroughAForwardProxyNothingIsProbed(t *testing.T) {
 	ctx, err := caddy.ProvisionContext(&caddy.Config{})

@@ -39,6 +39,7 @@ type race struct {
 
 	results    chan result
 	connecting int
+	started    bool // an address has been dialled
 
 	over chan struct{} // closed at the end
 
@@ -115,6 +116,12 @@ func (r *race) run() (net.Conn, error) {
 
 // start dials the first address of the queue.
 func (r *race) start() {
+	if !r.started {
+		r.started = true
+		if found, ok := r.ctx.Value(foundKey{}).(func()); ok {
+			found()
+		}
+	}
 	addr := r.queue[0]
 	r.queue = r.queue[1:]
 	r.connecting++
