@@ -288,6 +288,38 @@ func TestThreeSoftFailuresInARowCount(t *testing.T) {
 	}
 }
 
+// Calls that began together and are slow end together, too: three in a row, on a
+// host that has answered all the others meanwhile.
+func TestSlowCallsDoNotTakeOutAHostThatAnswers(t *testing.T) {
+	inTime(t, []string{"a", "b"}, func(s *site) {
+		for _, test := range []struct {
+			name     string
+			answered bool
+			want     region.State
+		}{
+			{"others are answered", true, region.Available},
+			{"no other is answered", false, region.Resting},
+		} {
+			slow := make([]region.Walk, 5)
+			for i := range slow {
+				slow[i] = s.group.Walk(s.network)
+				if e, _ := slow[i].Next(0); e.Host != "a" {
+					t.Fatalf("went to %s", e.Host)
+				}
+			}
+			time.Sleep(30 * time.Second)
+			if test.answered {
+				s.want(test.name, "a")
+			}
+			time.Sleep(30 * time.Second)
+			for i := range slow {
+				slow[i].Failed(region.NoAnswer)
+			}
+			s.wantState(test.name, "a", test.want)
+		}
+	})
+}
+
 // Connections to a host that answers with 503 are made all right. That must not
 // let calls come back to it every 10 s for ever.
 func TestRestOfAHostThatCannotServeGrowsAlthoughProbesSucceed(t *testing.T) {

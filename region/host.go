@@ -63,10 +63,12 @@ type host struct {
 	endpoint Endpoint // as the group has it that named it first
 
 	// What calls read, without the tracker's lock; written under it, except
-	// that a call which tries the host may move tryFrom.
-	state   atomic.Uint32 // State
-	tryFrom atomic.Int64  // from when on a call may try it where there are no probes
-	clean   atomic.Bool   // nothing that an answer would change
+	// that a call which tries the host may move tryFrom, and that each which is
+	// answered sets answered.
+	state    atomic.Uint32 // State
+	tryFrom  atomic.Int64  // from when on a call may try it where there are no probes
+	clean    atomic.Bool   // nothing that an answer would change
+	answered atomic.Int64  // when an attempt began that was answered; one of the last
 
 	// What the tracker's mu guards.
 	since    time.Duration // of the present state
@@ -88,6 +90,7 @@ type host struct {
 func newHost(e Endpoint, now time.Duration) *host {
 	h := &host{endpoint: e, since: now, trusted: now, restEnd: never, probed: never, sampled: never}
 	h.clean.Store(true)
+	h.answered.Store(int64(never))
 	return h
 }
 
@@ -99,12 +102,16 @@ func (h *host) is(s State) bool { return State(h.state.Load()) == s }
 //
 // What began before the host last recovered is old news, and a failure during a
 // rest is what the rest is for: the many calls that fail at the same moment
-// count as one.
+// count as one. That a call is slow says nothing about a host which has answered
+// a later one.
 func (t *Tracker) failed(h *host, began, now time.Duration, cause Cause) {
 	if h.is(Resting) && began < h.restEnd || !h.is(Resting) && began < h.trusted {
 		return
 	}
 	if cause.soft() {
+		if began < time.Duration(h.answered.Load()) {
+			return
+		}
 		h.clean.Store(false)
 		if h.strikes++; h.strikes < maxStrikes {
 			return

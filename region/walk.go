@@ -21,8 +21,8 @@ type Walk struct {
 }
 
 // Walk begins the way of a call. Probes that are due, when it begins and when it
-// is answered, are made by p. Without it there are none: a host is then tried by one call, and not by others, when its
-// rest is over.
+// is answered, are made by p. Without it there are none: a host is then tried by
+// one call, and not by others, when its rest is over.
 func (g *Group) Walk(p Prober) Walk { return Walk{group: g, prober: p, last: -1} }
 
 // Next returns the endpoint to try next, after the last one failed for cause
@@ -107,11 +107,14 @@ func (w *Walk) pick(candidates uint16, cause Cause) int {
 // Answered says that the last endpoint has answered, whatever it was but that it
 // cannot serve: that is Failed with [Unavailable].
 func (w *Walk) Answered() {
-	if h := w.host(); h != nil && !h.clean.Load() {
-		t := w.group.tracker
-		t.mu.Lock()
-		t.succeeded(h, w.began, t.clock(), false)
-		t.unlock()
+	if h := w.host(); h != nil {
+		h.answered.Store(int64(w.began))
+		if !h.clean.Load() {
+			t := w.group.tracker
+			t.mu.Lock()
+			t.succeeded(h, w.began, t.clock(), false)
+			t.unlock()
+		}
 	}
 	// Measuring comes after the attempt, so as not to compete with it.
 	if w.prober != nil && int64(w.began) >= w.group.roundAt.Load() {
