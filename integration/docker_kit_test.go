@@ -42,7 +42,7 @@ COPY *.pem /tls/
 func newLab(t *testing.T, hosts ...string) *lab {
 	t.Helper()
 	if os.Getenv("CONVOAI_DOCKER") != "1" {
-		t.Skip("CONVOAI_DOCKER is not 1")
+		t.Skip("Docker tests run with CONVOAI_DOCKER=1")
 	}
 	if _, err := exec.LookPath("docker"); err != nil {
 		t.Skip("docker is not installed")
