@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // fallSilent has the kernel drop all that comes to conn, unconfirmed, as if the
@@ -18,9 +20,11 @@ func fallSilent(t *testing.T, conn net.Conn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	drop := []syscall.SockFilter{*syscall.LsfStmt(syscall.BPF_RET+syscall.BPF_K, 0)}
+	drop := unix.SockFprog{Len: 1, Filter: &unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K}}
 	var attached error
-	if err := raw.Control(func(fd uintptr) { attached = syscall.AttachLsf(int(fd), drop) }); err != nil {
+	if err := raw.Control(func(fd uintptr) {
+		attached = unix.SetsockoptSockFprog(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &drop)
+	}); err != nil {
 		t.Fatal(err)
 	}
 	if attached != nil {

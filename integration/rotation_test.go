@@ -107,15 +107,6 @@ func TestReplacedCustomerSecretFileIsUsedNext(t *testing.T) {
 	}
 }
 
-// noticeTime is how long a changed file may go unnoticed: what is promised, and
-// more where the race detector takes most of the machine.
-func noticeTime() time.Duration {
-	if raceDetector {
-		return 3 * 2 * time.Second
-	}
-	return 2 * time.Second
-}
-
 // signedBy returns which of certificates a token was signed with.
 func signedBy(text string, certificates ...string) int {
 	parsed, err := token.Parse(text)

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // cuttable is a listener that can be cut off: the kernel then drops all that
@@ -56,14 +58,16 @@ func (c *cuttable) cut() {
 	c.t.Helper()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	drop := []syscall.SockFilter{*syscall.LsfStmt(syscall.BPF_RET+syscall.BPF_K, 0)}
+	drop := unix.SockFprog{Len: 1, Filter: &unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K}}
 	for _, socket := range append(c.conns, c.TCPListener) {
 		raw, err := socket.SyscallConn()
 		if err != nil {
 			c.t.Fatal(err)
 		}
 		var attached error
-		if err := raw.Control(func(fd uintptr) { attached = syscall.AttachLsf(int(fd), drop) }); err != nil {
+		if err := raw.Control(func(fd uintptr) {
+			attached = unix.SetsockoptSockFprog(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &drop)
+		}); err != nil {
 			continue // closed
 		}
 		if attached != nil {
