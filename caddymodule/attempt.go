@@ -147,7 +147,7 @@ func (t *Transport) try(r *http.Request, call *Call) (*http.Response, error) {
 		if err == nil {
 			res.Body = &answerBody{ReadCloser: res.Body, attempt: a}
 			if movesOn(res.StatusCode) {
-				call.walk.Failed(region.Unavailable)
+				call.blame(region.Unavailable)
 				call.attempted("unavailable")
 			} else {
 				call.walk.Answered()
@@ -196,8 +196,14 @@ func (t *Transport) try(r *http.Request, call *Call) (*http.Response, error) {
 // failed records how the present attempt has failed.
 func (c *Call) failed(outcome outcome, cause region.Cause) {
 	c.outcome, c.cause = outcome, cause
-	c.walk.Failed(cause)
+	c.blame(cause)
 	c.attempted(outcomeNames[outcome])
+}
+
+// blame notes why the present host has failed.
+func (c *Call) blame(cause region.Cause) {
+	c.walk.Failed(cause)
+	c.failures = append(c.failures, c.endpoint.URLHost()+": "+cause.String())
 }
 
 // attempted counts the present attempt.

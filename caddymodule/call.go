@@ -45,6 +45,7 @@ type Call struct {
 	attempt  *attempt        // the present or last one
 	cause    region.Cause    // why the last attempt failed
 	outcome  outcome         // of the last attempt
+	failures []string        // of all attempts, for the log: host and cause
 
 	unavailable   *http.Response // the last 502, 503 or 504 that moved the call on
 	maybeReceived bool           // an attempt broke after sending: an upstream may have carried the call out

@@ -258,6 +258,9 @@ func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, call *Call, e *cal
 		if call.project != nil {
 			fields = append(fields, zap.String("operation", call.operation.Name),
 				zap.String("upstream", call.endpoint.Host), zap.Int("attempts", call.attempts))
+			if len(call.failures) > 0 {
+				fields = append(fields, zap.Strings("failures", call.failures))
+			}
 		}
 		c.Write(fields...)
 	}

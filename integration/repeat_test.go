@@ -326,3 +326,34 @@ func TestGatewayErrorThatTakesTheBudgetIsPassedOn(t *testing.T) {
 	}
 	second.unasked(t)
 }
+
+// The log says of every upstream why it did not answer, of every call, also while
+// all of them rest and nothing changes. The caller is told of none.
+func TestLogSaysWhyEachUpstreamFailed(t *testing.T) {
+	lost := newUpstream(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+	refused, silent := "https://127.0.0.1:"+freePort(t), stalled(t)
+	s := start(t, site(credentialsA, "tls_timeout 400ms", "upstream "+refused+" "+silent+" https://127.0.0.1:"+lost.port,
+		"transport http {\n tls_trust_pool file <CA>\n}"), envA...)
+	for n := range 2 {
+		a := s.send("GET", listA, "")
+		wantError(t, a, http.StatusBadGateway, "UpstreamConnectionLost")
+		if strings.Contains(a.body, "127.0.0.1") {
+			t.Errorf("the caller is told of upstreams: %s", a.body)
+		}
+		var line string
+		count := 0
+		for l := range strings.Lines(s.stderr.String()) {
+			if strings.Contains(l, "call not carried out") {
+				line, count = l, count+1
+			}
+		}
+		if count != n+1 {
+			t.Fatalf("%d lines, want one for each of %d calls", count, n+1)
+		}
+		for upstream, cause := range map[string]string{refused: "connection refused", silent: "connect timeout", "https://127.0.0.1:" + lost.port: "connection lost"} {
+			if want := strings.TrimPrefix(upstream, "https://") + ": " + cause; !strings.Contains(line, want) {
+				t.Errorf("call %d: %s does not say %q", n+1, line, want)
+			}
+		}
+	}
+}
