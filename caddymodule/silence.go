@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"net"
+	"syscall"
 	"time"
 )
 
@@ -22,10 +23,15 @@ const (
 	keepAliveInterval = time.Second
 )
 
-// boundSilence has conn closed after silence. One that is no plain TCP connection
-// stays as it is: read_timeout and write_timeout of the http transport make such.
+// socket is a *net.TCPConn, or one that Caddy has wrapped for its read_timeout.
+type socket interface {
+	syscall.Conn
+	SetKeepAliveConfig(net.KeepAliveConfig) error
+}
+
+// boundSilence has conn closed after silence.
 func boundSilence(conn net.Conn) {
-	tcp, ok := conn.(*net.TCPConn)
+	tcp, ok := conn.(socket)
 	if !ok {
 		return
 	}

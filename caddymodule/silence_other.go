@@ -3,9 +3,9 @@
 package caddymodule
 
 import (
-	"net"
+	"syscall"
 	"time"
 )
 
 // boundUnconfirmed does nothing: how to bound this is known for Linux alone.
-func boundUnconfirmed(*net.TCPConn, time.Duration) {}
+func boundUnconfirmed(syscall.Conn, time.Duration) {}

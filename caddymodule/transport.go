@@ -42,8 +42,8 @@ type Transport struct {
 	// environment (network_proxy none), does not ask for compression, and
 	// closes idle connections after 15s, before the vendor does, and any
 	// connection on which the other end has confirmed nothing for 5s (not with
-	// a probe_interval or read and write timeouts of its own). The timeouts
-	// that it leaves open are those of the convoai app.
+	// a probe_interval of its own). The timeouts that it leaves open are those
+	// of the convoai app.
 	TransportRaw json.RawMessage `json:"transport,omitempty" caddy:"namespace=http.reverse_proxy.transport inline_key=protocol"`
 
 	http            *reverseproxy.HTTPTransport
