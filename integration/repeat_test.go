@@ -341,15 +341,15 @@ func TestLogSaysWhyEachUpstreamFailed(t *testing.T) {
 			t.Errorf("the caller is told of upstreams: %s", a.body)
 		}
 		var line string
-		count := 0
-		for l := range strings.Lines(s.stderr.String()) {
-			if strings.Contains(l, "call not carried out") {
-				line, count = l, count+1
+		waitFor(t, "the log to speak of call "+itoa(n+1), func() bool {
+			count := 0
+			for l := range strings.Lines(s.stderr.String()) {
+				if strings.Contains(l, "call not carried out") {
+					line, count = l, count+1
+				}
 			}
-		}
-		if count != n+1 {
-			t.Fatalf("%d lines, want one for each of %d calls", count, n+1)
-		}
+			return count == n+1 && strings.HasSuffix(line, "\n")
+		})
 		for upstream, cause := range map[string]string{refused: "connection refused", silent: "connect timeout", "https://127.0.0.1:" + lost.port: "connection lost"} {
 			if want := strings.TrimPrefix(upstream, "https://") + ": " + cause; !strings.Contains(line, want) {
 				t.Errorf("call %d: %s does not say %q", n+1, line, want)
