@@ -118,12 +118,13 @@ func (e Endpoint) CheckAddress(addr netip.Addr) error {
 
 // Private reports whether addr is no address of the public Internet: loopback,
 // private, link-local, unspecified, multicast, shared (RFC 6598), reserved for
-// documentation, benchmarks or the future, or tunnelled (6to4, Teredo). An
-// address of the well-known NAT64 prefix counts as the IPv4 address in it.
+// documentation, benchmarks, segment routing or the future, or tunnelled (6to4,
+// Teredo). An address of the well-known NAT64 prefix counts as the IPv4 address
+// in it, and so does one that is IPv4-compatible.
 func Private(addr netip.Addr) bool {
 	addr = addr.Unmap().WithZone("")
-	if nat64.Contains(addr) {
-		// A resolver of an IPv6-only network gives IPv4 hosts such addresses.
+	if nat64.Contains(addr) || compatible.Contains(addr) {
+		// A resolver of an IPv6-only network gives IPv4 hosts addresses of NAT64.
 		b := addr.As16()
 		addr = netip.AddrFrom4([4]byte(b[12:]))
 	}
@@ -138,7 +139,10 @@ func Private(addr netip.Addr) bool {
 	return false
 }
 
-var nat64 = netip.MustParsePrefix("64:ff9b::/96") // RFC 6052
+var (
+	nat64      = netip.MustParsePrefix("64:ff9b::/96") // RFC 6052
+	compatible = netip.MustParsePrefix("::/96")        // RFC 4291, 2.5.5.1: automatic tunnels may still lead on
+)
 
 // nonPublic are the blocks that IsGlobalUnicast and IsPrivate let through.
 // Source: the IANA special-purpose address registries.
@@ -153,9 +157,13 @@ var nonPublic = []netip.Prefix{
 	netip.MustParsePrefix("240.0.0.0/4"),
 	netip.MustParsePrefix("64:ff9b:1::/48"),
 	netip.MustParsePrefix("100::/64"),
+	netip.MustParsePrefix("100:0:0:1::/64"),
 	netip.MustParsePrefix("2001::/32"),
+	netip.MustParsePrefix("2001:2::/48"),
 	netip.MustParsePrefix("2001:db8::/32"),
 	netip.MustParsePrefix("2002::/16"),
+	netip.MustParsePrefix("3fff::/20"),
+	netip.MustParsePrefix("5f00::/16"),
 	netip.MustParsePrefix("fec0::/10"),
 }
 

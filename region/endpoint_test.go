@@ -119,7 +119,9 @@ var addresses = []struct {
 	{"::", true}, {"::1", true},
 	{"::ffff:127.0.0.1", true}, {"::ffff:8.8.8.8", false}, {"::ffff:169.254.169.254", true}, {"::ffff:100.64.0.1", true}, {"fec0::1%eth0", true},
 	{"64:ff9b::7f00:1", true}, {"64:ff9b::808:808", false}, {"64:ff9b::a9fe:a9fe", true}, {"64:ff9b:1::1", true},
-	{"100::1", true}, {"2001::1", true}, {"2001:db8::1", true}, {"2002:7f00:1::", true},
+	{"::7f00:1", true}, {"::a9fe:a9fe", true}, {"::808:808", false}, {"::1:0:0", false},
+	{"2001:2::1", true}, {"2001:3::1", false}, {"3fff::1", true}, {"4000::1", false}, {"5f00::1", true}, {"5f01::1", false},
+	{"100::1", true}, {"100:0:0:1::1", true}, {"2001::1", true}, {"2001:db8::1", true}, {"2002:7f00:1::", true},
 	{"fc00::1", true}, {"fdff::1", true}, {"fe80::1", true}, {"fe80::1%eth0", true}, {"fec0::1", true}, {"ff02::1", true},
 }
 
