@@ -211,7 +211,7 @@ func TestAccessLogSaysWhatHappenedToCall(t *testing.T) {
 	host := strings.TrimPrefix(s.settings.Upstreams[0], "http://")
 	for i, want := range []map[string]any{
 		{
-			"convoai_operation": "list", "convoai_upstream": "127.0.0.1", "convoai_region": host,
+			"convoai_operation": "list", "convoai_upstream": host, "convoai_region": host,
 			"convoai_attempts": float64(1), "convoai_auth_mode": "app-credentials", "convoai_error": nil, "status": float64(200),
 		},
 		{"convoai_error": "CallerNotAuthorized", "convoai_operation": "list", "convoai_upstream": nil, "status": float64(401)},
