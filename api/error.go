@@ -47,6 +47,9 @@ const (
 	ReasonCredentialUnavailable  = "CredentialUnavailable"
 	ReasonUpstreamTimeout        = "UpstreamTimeout"
 	ReasonLoopDetected           = "LoopDetected"
+
+	// The token server's own; its ReasonInvalidRequest is also the vendor's.
+	ReasonNotAllowed = "NotAllowed"
 )
 
 // Reasons that the vendor answers with, as far as the simulator uses them.
