@@ -234,6 +234,7 @@ type Info[K comparable] struct {
 	ExpiresAt time.Time
 	RefreshAt time.Time // when the background refresh begins
 	Failures  int       // of mints, in a row
+	Used      bool      // asked for since its credential was made: it will be refreshed
 }
 
 // Each calls do for every key that has a credential, in no order, until it
@@ -247,7 +248,10 @@ func (c *Cache[K, V]) Each(do func(Info[K]) bool) {
 		e.mu.Lock()
 		failures := int(e.failures)
 		e.mu.Unlock()
-		return do(Info[K]{e.key, time.Unix(0, s.issuedAt), time.Unix(0, s.expiresAt), time.Unix(0, s.advisoryAt), failures})
+		return do(Info[K]{
+			Key: e.key, IssuedAt: time.Unix(0, s.issuedAt), ExpiresAt: time.Unix(0, s.expiresAt), RefreshAt: time.Unix(0, s.advisoryAt),
+			Failures: failures, Used: e.marks.Load()&used != 0,
+		})
 	})
 }
 
