@@ -24,6 +24,15 @@
 // While no host of a Group is available, each is probed every 2 s, whether its
 // rest is over or not.
 //
+// # Reach
+//
+// [Group.Reach] says whether a host can be reached, for who asks whether a
+// sidecar is ready: by the evidence of calls, and of probes where there are no
+// calls. It knows within 5 s that all hosts are lost, or that one is back, when it
+// is asked once a second and connections take less than 0.75 s; it has each host
+// probed at most once in 2 s. It is about connections only, not about what hosts
+// answer, and not about rests.
+//
 // # Order of preference
 //
 // Regions begin in the order in which they are given. Every 30 s of use, the
@@ -36,6 +45,6 @@
 //
 // The package does no I/O of its own, and knows nothing of HTTP, credentials or
 // Caddy: connections are made by a [Prober]. Nothing runs while no calls come
-// in: calls have the probes started that are due. Nothing is kept beyond the
-// life of the process.
+// in and nobody asks: calls have the probes started that are due. Nothing is kept
+// beyond the life of the process.
 package region

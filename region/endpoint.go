@@ -21,6 +21,10 @@ type Endpoint struct {
 	// It is false for the vendor's hosts: such an answer of a resolver is a
 	// mistake or an attack.
 	AllowPrivate bool
+
+	// Proxied says that connections are made by a forward proxy. What becomes of
+	// them, and of those that are made from here, says nothing of the others.
+	Proxied bool
 }
 
 // Address returns what to dial: host and port.
@@ -109,11 +113,22 @@ func (e Endpoint) CheckAddress(addr netip.Addr) error {
 	private := Private(addr)
 	switch {
 	case private && !e.AllowPrivate:
-		return fmt.Errorf("%s resolved to %s, which is no public address (upstream_private on would allow it)", e.Host, addr)
+		return PrivateError{e.Host, addr}
 	case !private && e.Scheme == "http":
 		return fmt.Errorf("%s resolved to %s, a public address, to which nothing is sent without TLS", e.Host, addr)
 	}
 	return nil
+}
+
+// PrivateError says that a host has an address that is not public.
+type PrivateError struct {
+	Host string
+	Addr netip.Addr
+}
+
+// Error implements error.
+func (e PrivateError) Error() string {
+	return fmt.Sprintf("%s resolved to %s, which is no public address (upstream_private on would allow it)", e.Host, e.Addr)
 }
 
 // Private reports whether addr is no address of the public Internet: loopback,

@@ -34,6 +34,11 @@ type Group struct {
 	// What the tracker's mu guards.
 	users   int
 	ranking []uint8 // the regions, the most preferred first
+
+	reach   Reach         // as it was last known
+	asked   time.Duration // when it was last asked for
+	seeking bool          // keepSeeking runs
+	news    chan struct{} // closed when a probe has ended; nil: nobody listens
 }
 
 // order is the indexes of endpoints, the most preferred first.

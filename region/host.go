@@ -51,9 +51,12 @@ const (
 type hostKey struct {
 	scheme, host, port string
 	allowPrivate       bool
+	proxied            bool
 }
 
-func keyOf(e Endpoint) hostKey { return hostKey{e.Scheme, e.Host, e.Port, e.AllowPrivate} }
+func keyOf(e Endpoint) hostKey {
+	return hostKey{e.Scheme, e.Host, e.Port, e.AllowPrivate, e.Proxied}
+}
 
 // never is before everything that a clock says.
 const never = time.Duration(math.MinInt64 / 2)
@@ -80,7 +83,12 @@ type host struct {
 	doubted  bool  // a call was given up while it tried to connect
 
 	probing bool          // a probe is under way
+	began   time.Duration // when the last probe began
 	probed  time.Duration // when the last probe ended
+	reached time.Duration // when the last probe began that reached it
+	missed  time.Duration // when the last probe began that did not
+	took    time.Duration // by the last probe that reached it, with the name's resolution
+	connect time.Duration // that, without it
 	sampled time.Duration // when the last latency probe ended
 	latency latency
 
@@ -88,7 +96,10 @@ type host struct {
 }
 
 func newHost(e Endpoint, now time.Duration) *host {
-	h := &host{endpoint: e, since: now, trusted: now, restEnd: never, probed: never, sampled: never}
+	h := &host{
+		endpoint: e, since: now, trusted: now, restEnd: never,
+		began: never, probed: never, reached: never, missed: never, sampled: never,
+	}
 	h.clean.Store(true)
 	h.answered.Store(int64(never))
 	return h

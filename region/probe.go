@@ -32,14 +32,18 @@ type result struct {
 	took         time.Duration
 	cause        Cause
 	ok           bool
+	cut          bool // it was ended before its time, and says nothing of the host
 }
 
-func (t *Tracker) connect(p Prober, e Endpoint) result {
+func (t *Tracker) connect(ctx context.Context, p Prober, e Endpoint) result {
 	r := result{began: t.clock()}
-	r.took, r.cause, r.ok = p.Probe(t.ctx, e)
+	r.took, r.cause, r.ok = p.Probe(ctx, e)
 	r.ended = t.clock()
 	return r
 }
+
+// begin notes that a probe of h begins. The tracker's mu is held.
+func (h *host) begin(now time.Duration) { h.probing, h.began = true, now }
 
 // recover starts the probes that are due of hosts that are not available.
 func (g *Group) recover(now time.Duration, p Prober) {
@@ -55,10 +59,10 @@ func (g *Group) recover(now time.Duration, p Prober) {
 		if !ok || now < due {
 			continue
 		}
-		h.probing = true
+		h.begin(now)
 		t.reschedule(h)
 		t.running.Go(func() {
-			r := t.connect(p, g.endpoints[i])
+			r := t.connect(t.ctx, p, g.endpoints[i])
 			t.mu.Lock()
 			defer t.unlock()
 			t.probed(h, r)
@@ -94,14 +98,14 @@ func (g *Group) measure(now time.Duration, p Prober) {
 	}
 	g.roundAt.Store(atNoTime)
 	for _, i := range due {
-		g.hosts[i].probing = true
+		g.hosts[i].begin(now)
 		t.reschedule(g.hosts[i])
 	}
 	t.running.Go(func() {
 		results := make([]result, len(due))
 		var probes sync.WaitGroup
 		for n, i := range due {
-			probes.Go(func() { results[n] = t.connect(p, g.endpoints[i]) })
+			probes.Go(func() { results[n] = t.connect(t.ctx, p, g.endpoints[i]) })
 		}
 		probes.Wait()
 		t.mu.Lock()
@@ -126,9 +130,16 @@ func (t *Tracker) probed(h *host, r result) {
 	switch {
 	case t.ctx.Err() != nil: // cut short
 	case r.ok:
+		h.reached, h.took, h.connect = r.began, r.ended-r.began, r.took
 		t.succeeded(h, r.began, r.ended, true)
 	default:
-		t.failed(h, r.began, r.ended, r.cause)
+		h.missed = r.began
+		if !r.cut {
+			t.failed(h, r.began, r.ended, r.cause)
+		}
 	}
 	t.reschedule(h)
+	for _, g := range h.groups {
+		g.announce()
+	}
 }

@@ -18,6 +18,16 @@ type Status struct {
 	Cause      Cause
 	Failures   int // rests since the last success
 
+	// Reach says whether the last connection was made, as far as calls that were
+	// answered and probes tell, and ReachedAt when the last call or probe began
+	// that has reached the host; zero: none has.
+	Reach     Reach
+	ReachedAt time.Time
+
+	// Connect is how long the connection of the last probe took that has reached
+	// the host, name resolution excluded. 0: none has.
+	Connect time.Duration
+
 	// Latency is how long a connection takes, name resolution excluded, as it
 	// decides about preference. 0: not known yet.
 	Latency time.Duration
@@ -61,7 +71,12 @@ func (t *Tracker) status(h *host, e Endpoint, now time.Duration) Status {
 		Since:    t.epoch.Add(h.since),
 		Cause:    h.cause,
 		Failures: h.failures,
+		Reach:    h.reach(now),
+		Connect:  h.connect,
 		Latency:  h.latency.value(),
+	}
+	if good := h.good(); good != never {
+		s.ReachedAt = t.epoch.Add(good)
 	}
 	if h.restEnd != never {
 		s.RestsUntil = t.epoch.Add(h.restEnd)

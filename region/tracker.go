@@ -111,6 +111,9 @@ func (t *Tracker) Group(endpoints []Endpoint) *Group {
 		if e.AllowPrivate {
 			key.WriteString("|private")
 		}
+		if e.Proxied {
+			key.WriteString("|proxied")
+		}
 		key.WriteByte('\n')
 	}
 	t.mu.Lock()
