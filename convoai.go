@@ -13,4 +13,6 @@ package convoai
 import (
 	_ "github.com/caddy-convoai/convoai/caddymodule"
 	_ "github.com/caddy-convoai/convoai/caddymodule/command"
+	_ "github.com/caddy-convoai/convoai/caddymodule/connect"
+	_ "github.com/caddy-convoai/convoai/caddymodule/tokenserver"
 )

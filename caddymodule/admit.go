@@ -20,14 +20,8 @@ func (g *Gate) admit(a *arrival) *callError {
 		}
 	}
 	call, p := &a.call, a.call.project
-	var err error
-	if call.credential, err = p.authorize(a.r.Context(), call.operation, a.session); err != nil {
+	if err := a.authorize(); err != nil {
 		return errCredentialUnavailable.because(err)
-	}
-	if a.incomplete != nil && a.incomplete.Lacks() {
-		if err = call.complete(a.incomplete); err != nil {
-			return errCredentialUnavailable.because(err)
-		}
 	}
 	if call.path.AppID != "" {
 		call.path.AppID = p.appID
@@ -39,6 +33,19 @@ func (g *Gate) admit(a *arrival) *callError {
 	call.deadline = g.now().Add(g.budget)
 	call.now = g.now
 	return nil
+}
+
+// authorize gets the credential of a call that may be made, and completes its
+// body.
+func (a *arrival) authorize() (err error) {
+	call := &a.call
+	span := call.authorizing(a.r.Context())
+	call.credential, err = call.project.authorize(a.r.Context(), call.operation, a.session)
+	if err == nil && a.incomplete != nil && a.incomplete.Lacks() {
+		err = call.complete(a.incomplete)
+	}
+	authorized(span, call.credential, err)
+	return err
 }
 
 // warnOfAccessLog says once that Caddy's access log, which holds the request's

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"sync"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -22,7 +23,11 @@ type App struct {
 
 	state    *state
 	projects []*project // of all handlers
+	gates    []*Gate
+	fronts   []*Front
+	sites    func() []*site // once all handlers are provisioned
 	files    *follower
+	events   *emitter
 	now      func() time.Time
 
 	unfilled map[string]bool // apps without a certificate that a warning has named; used while handlers are provisioned, one after another
@@ -44,6 +49,7 @@ func (App) CaddyModule() caddy.ModuleInfo {
 // Provision takes hold of the shared state.
 func (a *App) Provision(ctx caddy.Context) error {
 	a.now = time.Now
+	a.sites = sync.OnceValue(a.listSites)
 	shared, _, err := states.LoadOrNew(stateKey, func() (caddy.Destructor, error) {
 		return newState(cache.Config[tokenKey]{}), nil
 	})
@@ -51,7 +57,19 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return err
 	}
 	a.state = shared.(*state)
+	if a.events, err = newEmitter(ctx, a.state.metrics.eventsDropped, a.now); err != nil {
+		return err
+	}
 	return a.state.metrics.register(ctx.GetMetricsRegistry())
+}
+
+// AppOf returns the convoai app of a configuration, which may not mention it.
+func AppOf(ctx caddy.Context) (*App, error) {
+	app, err := ctx.App("convoai")
+	if err != nil {
+		return nil, err
+	}
+	return app.(*App), nil
 }
 
 // Validate checks what can be checked of defaults that no handler has used.
@@ -66,6 +84,7 @@ func (a *App) Start() error {
 // Stop implements caddy.App.
 func (a *App) Stop() error {
 	a.files.stop()
+	a.events.wait()
 	return nil
 }
 
@@ -75,6 +94,9 @@ func (a *App) Cleanup() error {
 	if a.state == nil {
 		return nil
 	}
+	if a.events != nil {
+		a.events.close()
+	}
 	for _, p := range a.projects {
 		p.close()
 		a.state.remove(p)
@@ -83,19 +105,11 @@ func (a *App) Cleanup() error {
 	return err
 }
 
-// appOf returns the convoai app of a configuration, which may not mention it.
-func appOf(ctx caddy.Context) (*App, error) {
-	app, err := ctx.App("convoai")
-	if err != nil {
-		return nil, err
-	}
-	return app.(*App), nil
-}
-
 // project evaluates one app's credentials for a handler with settings s.
 func (a *App) project(c Credentials, s Settings, logger *zap.Logger) (*project, error) {
 	p, err := newProject(c, s, a.state, logger, a.now)
 	if err == nil {
+		p.events = a.events
 		a.projects = append(a.projects, p)
 		a.state.add(p)
 	}

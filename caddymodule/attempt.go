@@ -13,6 +13,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/caddy-convoai/convoai/region"
 )
@@ -32,6 +33,11 @@ type attempt struct {
 	connections int         // that net/http has had
 	connected   bool        // it has the last one that it has asked for
 	since       time.Time   // when it began to ask for that one
+	got         time.Time   // when it had that one
+
+	timing *timing     // of the call
+	span   trace.Span  // nil where the request is not traced
+	answer *answerBody // nil until it has one
 }
 
 type endpointKey struct{}
@@ -62,7 +68,9 @@ var (
 
 // begin starts an attempt at the call's present endpoint.
 func (t *Transport) begin(ctx context.Context, call *Call) *attempt {
-	a := &attempt{endpoint: call.endpoint, timeout: t.responseTimeout}
+	a := &attempt{endpoint: call.endpoint, timeout: t.responseTimeout, timing: &call.timing}
+	a.trace(ctx, call)
+	call.sends++
 	if call.operation.Repeatable {
 		a.Context, a.cancel = context.WithCancelCause(ctx)
 	} else {
@@ -82,6 +90,7 @@ func (t *Transport) begin(ctx context.Context, call *Call) *attempt {
 
 func (a *attempt) getConn(string) {
 	now := time.Now()
+	a.wantsConn(now)
 	if a.connected || a.since.IsZero() {
 		a.connected, a.since = false, now
 	}
@@ -103,9 +112,11 @@ func (a *attempt) rewind(getBody func() (io.ReadCloser, error)) func() (io.ReadC
 	}
 }
 
-func (a *attempt) gotConn(httptrace.GotConnInfo) {
+func (a *attempt) gotConn(info httptrace.GotConnInfo) {
 	a.connections++
 	a.connected = true
+	a.hasConn()
+	a.traceConn(info.Conn)
 	if a.timer == nil {
 		a.timer = time.AfterFunc(a.timeout, func() { a.cancel(errResponseTimeout) })
 	} else {
@@ -119,6 +130,7 @@ func (a *attempt) gotConn(httptrace.GotConnInfo) {
 // ends with the caller's request, or a little after it.
 func (a *attempt) end() error {
 	a.enters(answered)
+	a.hasAnswer()
 	if a.timer != nil {
 		a.timer.Stop()
 	}
@@ -135,6 +147,7 @@ func (t *Transport) try(r *http.Request, call *Call) (*http.Response, error) {
 	a := t.begin(r.Context(), call)
 	call.attempt = a
 	request := call.request(a, r.Header)
+	a.propagate(request.Header, call.headers)
 	if request.GetBody != nil {
 		request.GetBody = a.rewind(request.GetBody)
 	}
@@ -145,7 +158,9 @@ func (t *Transport) try(r *http.Request, call *Call) (*http.Response, error) {
 			err = errSwitched
 		}
 		if err == nil {
-			res.Body = &answerBody{ReadCloser: res.Body, attempt: a}
+			a.answer = &answerBody{ReadCloser: res.Body, attempt: a, encoding: res.Header.Get("Content-Encoding")}
+			res.Body = a.answer
+			a.traceAnswer(res)
 			if movesOn(res.StatusCode) {
 				call.blame(region.Unavailable)
 				call.attempted("unavailable")
@@ -166,6 +181,7 @@ func (t *Transport) try(r *http.Request, call *Call) (*http.Response, error) {
 		}
 		call.walk.Abandoned(!a.connected)
 		call.attempted("abandoned")
+		a.traceFailure(errorCanceled, "the caller has gone")
 		return nil, gone
 	}
 	if cause != nil {
@@ -198,6 +214,7 @@ func (c *Call) failed(outcome outcome, cause region.Cause) {
 	c.outcome, c.cause = outcome, cause
 	c.blame(cause)
 	c.attempted(outcomeNames[outcome])
+	c.attempt.traceFailure(causeTypes[cause], cause.String())
 }
 
 // blame notes why the present host has failed.
@@ -208,6 +225,10 @@ func (c *Call) blame(cause region.Cause) {
 
 // attempted counts the present attempt.
 func (c *Call) attempted(outcome string) {
+	c.attempt.traceOutcome(outcome)
+	if !observing {
+		return
+	}
 	c.metrics().attempts.WithLabelValues(c.endpoint.URLHost(), outcome).Inc()
 }
 

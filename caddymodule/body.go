@@ -13,7 +13,8 @@ import (
 // has come, the beginning is read to its end for the log.
 type answerBody struct {
 	io.ReadCloser
-	attempt *attempt
+	attempt  *attempt
+	encoding string // its Content-Encoding
 
 	head  []byte // what was read, up to unattendedBody, for the log
 	whole bool   // it has come while the caller was there
@@ -29,11 +30,26 @@ func (b *answerBody) Read(p []byte) (int, error) {
 	} else {
 		a.timer.Reset(a.timeout)
 	}
-	n, err := b.ReadCloser.Read(p)
+	n, err := b.read(p)
 	a.timer.Stop()
 	if a.attendance != nil {
 		b.head = append(b.head, p[:min(n, unattendedBody-len(b.head))]...)
 		b.whole = b.whole || err == io.EOF && !a.alone()
+	}
+	return n, err
+}
+
+// read reads from the upstream. The waiting is the upstream's time, and its end
+// that of the attempt's span.
+func (b *answerBody) read(p []byte) (n int, err error) {
+	if !observing {
+		return b.ReadCloser.Read(p)
+	}
+	began := time.Now()
+	n, err = b.ReadCloser.Read(p)
+	b.attempt.timing.upstream += time.Since(began)
+	if err != nil {
+		b.attempt.traceBody(err)
 	}
 	return n, err
 }
@@ -53,6 +69,7 @@ func (b *answerBody) Close() error {
 		gone()
 	}
 	b.attempt.unattend()
+	b.attempt.traceEnd()
 	return b.ReadCloser.Close()
 }
 
@@ -60,7 +77,7 @@ func (b *answerBody) Close() error {
 func (t *Transport) passOn(call *Call, res *http.Response) *http.Response {
 	if body, ok := res.Body.(*answerBody); ok {
 		body.gone = func() {
-			t.logUnattended(call, zap.Int("status", res.StatusCode), call.agentID(res, body.beginning()))
+			t.logUnattended(call, zap.Int("status", res.StatusCode), call.agentID(body.encoding, body.beginning()))
 		}
 	}
 	return res

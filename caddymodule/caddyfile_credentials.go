@@ -86,6 +86,16 @@ func (c *Credentials) field(name string) *string {
 	return nil
 }
 
+// ParseSubdirective reads the subdirective that d stands at into the field of the
+// same name, such as app_id. Its errors name the line and repeat no value.
+func (c *Credentials) ParseSubdirective(d *caddyfile.Dispenser) error {
+	field := c.field(d.Val())
+	if field == nil {
+		return unrecognized(d, "")
+	}
+	return parseCredential(d, field)
+}
+
 // parseCredential reads the one argument of a credential subdirective.
 func parseCredential(d *caddyfile.Dispenser, field *string) error {
 	name := d.Val()

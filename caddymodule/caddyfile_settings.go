@@ -39,6 +39,7 @@ func (p *settingsParser) parse(d *caddyfile.Dispenser) (known bool, err error) {
 		"scope":            func() error { return oneOf(d, &s.Scope, scopeSession, scopeApp) },
 		"fill_tokens":      func() error { return onOff(d, &s.FillTokens) },
 		"quote_token":      func() error { return onOff(d, &s.QuoteToken) },
+		"log_fields":       func() error { return onOff(d, &s.LogFields) },
 		"max_body":         func() error { return parseSize(d, &s.MaxBody) },
 		"upstream":         func() error { return list(d, &s.Upstreams, p.checkUpstream) },
 		"upstream_private": func() error { return onOff(d, &s.UpstreamPrivate) },

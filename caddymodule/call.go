@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -39,6 +40,9 @@ type Call struct {
 	inTime     bool          // hasMore has said that the next one does not
 	now        func() time.Time
 
+	timing   timing
+	reason   string          // of the sidecar's own error, where that was the answer
+	sends    int             // attempts so far, those that were sent once more after a 401 included
 	status   int             // that an upstream has answered with, once it has
 	attempts int             // started so far
 	endpoint region.Endpoint // of the present or last attempt
@@ -96,7 +100,9 @@ func (c *Call) next() (e region.Endpoint, ok bool) {
 	e, ok = c.walk.Next(c.cause)
 	if ok {
 		if c.attempts > 0 {
-			c.metrics().failovers.WithLabelValues(c.endpoint.URLHost(), e.URLHost()).Inc()
+			from, to := c.endpoint.URLHost(), e.URLHost()
+			c.metrics().failovers.WithLabelValues(from, to).Inc()
+			c.failedOver(from, to)
 		}
 		c.endpoint = e
 		c.attempts++
@@ -120,7 +126,9 @@ func (c *Call) renewCredential(ctx context.Context) error {
 	if c.credential.expiresAt.IsZero() || c.now().Before(c.credential.expiresAt) {
 		return nil
 	}
+	span := c.authorizing(ctx)
 	fresh, err := c.project.renew(ctx, c.credential)
+	authorized(span, fresh, err)
 	if err != nil {
 		return err
 	}
@@ -163,36 +171,74 @@ func (c *Call) request(ctx context.Context, caller http.Header) *http.Request {
 	return r.WithContext(ctx)
 }
 
+// end says that the gate is done with c. Whatever was left of its last attempt has
+// ended with the request.
+func (c *Call) end() {
+	if c.attempt != nil {
+		c.attempt.traceEnd()
+	}
+	c.timing.end()
+}
+
+// agent returns the agent that c is about: that of the path, or where there is none
+// that of the answer, as far as it has been read.
+func (c *Call) agent() string {
+	if c.path.AgentID != "" || c.attempt == nil || c.attempt.answer == nil {
+		return c.path.AgentID
+	}
+	return c.agentID(c.attempt.answer.encoding, c.attempt.answer.head)
+}
+
 // placeholder implements the {http.convoai.*} placeholders of c.
 //
 // A call that was refused has those that were known by then; the others are
 // unknown to the replacer.
 func (c *Call) placeholder(key string) (any, bool) {
+	key, ok := strings.CutPrefix(key, "http.convoai.")
+	if !ok {
+		return nil, false
+	}
+	switch key {
+	case "duration.connect":
+		return c.timing.connect, true
+	case "duration.connect_ms":
+		return milliseconds(c.timing.connect), true
+	case "duration.upstream":
+		return c.timing.upstream, true
+	case "duration.upstream_ms":
+		return milliseconds(c.timing.upstream), true
+	case "duration.sidecar":
+		return c.timing.sidecar(), true
+	case "duration.sidecar_ms":
+		return milliseconds(c.timing.sidecar()), true
+	}
 	if c.operation == nil {
 		return nil, false
 	}
 	switch key {
-	case "http.convoai.operation":
+	case "operation":
 		return c.operation.Name, true
-	case "http.convoai.agent_id":
-		return c.path.AgentID, true
+	case "agent_id":
+		return c.agent(), true
 	}
 	if c.project == nil {
 		return nil, false
 	}
 	switch key {
-	case "http.convoai.app_id":
+	case "app_id":
 		return c.project.appID, true
-	case "http.convoai.region":
+	case "app_id_ends_in":
+		return c.project.ends(), true
+	case "region":
 		return c.endpoint.Region, true
-	case "http.convoai.upstream":
+	case "upstream":
 		if c.attempts == 0 {
 			return "", true
 		}
 		return c.endpoint.URLHost(), true
-	case "http.convoai.auth_mode":
+	case "auth_mode":
 		return c.project.mode, true
-	case "http.convoai.attempts":
+	case "attempts":
 		return c.attempts, true
 	}
 	return nil, false

@@ -143,6 +143,14 @@ func (e *callError) answer(w http.ResponseWriter, r *http.Request) error {
 	return err
 }
 
+// AnswerError gives e to the caller as the gate gives its own errors: with the
+// header X-Convoai-Error, by the server's error routes where one of them wants it,
+// otherwise as JSON. Its error is one of the error routes; the caller has been
+// answered all the same.
+func AnswerError(w http.ResponseWriter, r *http.Request, e api.Error) error {
+	return (&callError{wire: e}).answer(w, r)
+}
+
 func (e *callError) setHeaders(h http.Header) {
 	h.Set(errorHeader, e.wire.Reason)
 	if e == errLoopDetected {

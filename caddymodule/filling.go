@@ -39,7 +39,7 @@ func (p *project) newFilling(s *signer, offset time.Duration) filling {
 // that asks for it. This is our choice: the vendor documents only "set the token
 // accordingly".
 func (f *filling) mint(channel, account string) (text string, err error) {
-	defer func() { f.signer.metrics.minted("body", err) }()
+	defer func() { f.signer.minted("body", err) }()
 	t, err := f.signer.dated(channel, account, f.lifetime, f.offset)
 	if err != nil {
 		return "", err

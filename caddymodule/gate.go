@@ -31,11 +31,16 @@ func init() {
 // ------------|-------------
 // `{http.convoai.operation}` | The operation, such as `join`
 // `{http.convoai.app_id}` | The App ID of the call
-// `{http.convoai.agent_id}` | The agent that the path names, if any
+// `{http.convoai.app_id_ends_in}` | Its last four digits, to name the app by in logs
+// `{http.convoai.agent_id}` | The agent that the path names; of a join or call the one that the answer names, once that has come
 // `{http.convoai.region}` | The region of the last attempt
 // `{http.convoai.upstream}` | The host of the last attempt, with the port where that is not the usual one
 // `{http.convoai.auth_mode}` | `app-credentials`, `token` or `basic`
 // `{http.convoai.attempts}` | How many attempts were made
+// `{http.convoai.duration.connect}` | How long the call waited for connections: looking up names, TCP and TLS, over all attempts
+// `{http.convoai.duration.upstream}` | How long it waited for upstreams that it had a connection to, from the connection to the end of the answer
+// `{http.convoai.duration.sidecar}` | All other time until now, or the end: the sidecar's own work, and the caller's sending and taking
+// `{http.convoai.duration.*_ms}` | Each of the three in milliseconds
 // `{http.convoai.error.reason}` | The reason of the sidecar's own error
 // `{http.convoai.error.detail}` | Its text
 type Gate struct {
@@ -51,8 +56,15 @@ type Gate struct {
 	access         *accessPolicy
 	headers        *headerPolicy
 	metrics        *metrics
-	endpoints      *region.Group
+	candidates     []region.Endpoint // in the order of the area, or of the configuration
+	endpoints      *region.Group     // of them
+	area           string
+	paired         bool          // the reverse proxy behind it has been provisioned
+	prober         region.Prober // that one's
+	transport      *Transport    // that one's
+	configured     bool          // endpoints are upstreams of the configuration
 	prefix         string
+	logFields      bool
 	budget         time.Duration
 
 	warned *atomic.Bool // of the access log
@@ -76,7 +88,7 @@ func (Gate) CaddyModule() caddy.ModuleInfo {
 func (g *Gate) Provision(ctx caddy.Context) error {
 	g.checks = checks
 	g.logger, g.warned = ctx.Logger(), new(atomic.Bool)
-	app, err := appOf(ctx)
+	app, err := AppOf(ctx)
 	if err != nil {
 		return err
 	}
@@ -111,9 +123,14 @@ func (g *Gate) Provision(ctx caddy.Context) error {
 		if endpoints, err = g.upstreams(s); err != nil {
 			return err
 		}
+		g.configured = true
 	}
-	g.endpoints = app.state.regions.Group(endpoints)
+	g.candidates, g.endpoints = endpoints, app.state.regions.Group(endpoints)
+	g.area = s.Area
+	app.gates = append(app.gates, g)
+	app.standBehind(ctx, g)
 	g.MaxBody = s.MaxBody
+	g.logFields = *s.LogFields
 	g.budget = time.Duration(s.FailoverBudget)
 
 	// The literal values of secrets have no further use here.
@@ -180,33 +197,60 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	if ambiguousEnd(r) {
 		w.Header().Set("Connection", "close")
 	}
-	callerToken := onlyValue(r.Header[callerTokenHeader])
+	callerToken := callerTokenOf(r)
 	// The reverse proxy's debug log shows the headers of the request. (Caddy's
 	// access log has taken its copy by now.)
 	r.Header.Del(callerTokenHeader)
 
 	a := &arrival{w: w, r: r, callerToken: callerToken}
 	call := &a.call
-	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
-		repl.Map(call.placeholder)
+	call.timing.begin()
+	defer g.end(r, call)
+	if observing {
+		if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
+			repl.Map(call.placeholder)
+		}
 	}
 	if refusal := g.admit(a); refusal != nil {
 		return g.refuse(w, r, call, refusal)
 	}
 	caddyhttp.SetVar(r.Context(), callVar, call)
+	returned := false
+	defer func() {
+		if !returned { // it panics, as the reverse proxy does to break off an answer
+			g.countAnswered(r, call)
+		}
+	}()
 	err := next.ServeHTTP(w, r)
+	returned = true
 	if err == nil {
-		g.count(call, call.status)
+		g.countAnswered(r, call)
 		return nil
 	}
 	err = ofUpstream(call, err)
+	if leadsBack(r, err) {
+		err = errLoopDetected.because(err)
+	}
 	if own, ok := errors.AsType[*callError](err); ok {
 		return g.refuse(w, r, call, own)
 	}
+	status := http.StatusInternalServerError // as Caddy has it for other errors
 	if failed, ok := errors.AsType[caddyhttp.HandlerError](err); ok {
-		g.count(call, failed.StatusCode)
+		status = failed.StatusCode
 	}
+	g.count(call, status)
 	return err
+}
+
+// end says that g is done with r, and has the access log tell how it went.
+func (g *Gate) end(r *http.Request, call *Call) {
+	call.end()
+	if !observing || !g.logFields {
+		return
+	}
+	if extra, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
+		extra.Add(zap.Inline((*loggedCall)(call)))
+	}
 }
 
 // ambiguousEnd reports whether a proxy in front may have seen another end of r,
@@ -225,9 +269,25 @@ func onlyValue(values []string) string {
 	return values[0]
 }
 
+// countAnswered counts a request that was not refused. The reverse proxy has
+// answered for a caller who has gone.
+func (g *Gate) countAnswered(r *http.Request, call *Call) {
+	status := call.status
+	if status == 0 && r.Context().Err() != nil {
+		status = statusClientClosedRequest
+	}
+	g.count(call, status)
+	if status == http.StatusUnauthorized {
+		g.metrics.unauthorized.WithLabelValues(call.project.mode).Inc()
+	}
+}
+
 // count counts a request by the status of its answer; 0 is that of a handler
 // which has answered in the place of the upstream.
 func (g *Gate) count(call *Call, status int) {
+	if !observing {
+		return
+	}
 	operation := "none"
 	if call.operation != nil {
 		operation = call.operation.Name
@@ -240,6 +300,7 @@ func (g *Gate) count(call *Call, status int) {
 // refuse answers r with e and says so in the log: quietly, where the caller is
 // at fault.
 func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, call *Call, e *callError) error {
+	call.reason = e.wire.Reason
 	g.count(call, e.wire.Status)
 	g.metrics.rejected.WithLabelValues(e.wire.Reason).Inc()
 	level := zapcore.DebugLevel

@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"hash/maphash"
 	"math/bits"
 	"strings"
@@ -74,6 +75,7 @@ type signer struct {
 	certificate string
 	clock       *vendorClock
 	metrics     *metrics
+	told        func(kind string, err error) // how each mint has gone
 	now         func() time.Time
 
 	retired atomic.Bool // its project signs with something else
@@ -97,7 +99,7 @@ func (s *signer) Mint(_ context.Context, key tokenKey) (cache.Credential[*minted
 
 // mint makes the token of key, dated by this host's clock plus offset.
 func (s *signer) mint(key tokenKey, offset time.Duration) (made cache.Credential[*mintedToken], err error) {
-	defer func() { s.metrics.minted("header", err) }()
+	defer func() { s.minted("header", err) }()
 	var none cache.Credential[*mintedToken]
 	now := s.now()
 	t, err := s.dated(key.channel, key.account, key.lifetime, offset)
@@ -116,6 +118,12 @@ func (s *signer) mint(key tokenKey, offset time.Duration) (made cache.Credential
 	}, nil
 }
 
+// minted counts a token that was made, or not.
+func (s *signer) minted(kind string, err error) {
+	s.metrics.minted(kind, err)
+	s.told(kind, err)
+}
+
 // minted returns the cached token of key, signed by s whatever signer key names.
 func (p *project) minted(ctx context.Context, s *signer, key tokenKey) (credential, error) {
 	key.signer = s.id
@@ -127,9 +135,14 @@ func (p *project) minted(ctx context.Context, s *signer, key tokenKey) (credenti
 		p.state.dropUnheld(s.id)
 	}
 	if err != nil {
-		return credential{}, err
+		if errors.Is(err, cache.ErrExpired) { // which the signer does not notice
+			p.minting("header", err)
+		}
+		return credential{looked: true, result: result}, err
 	}
-	return t.credential(key, s), nil
+	c := t.credential(key, s)
+	c.looked, c.result = true, result
+	return c, nil
 }
 
 // tentative returns a credential that is dated by what is suspected to be the

@@ -197,6 +197,29 @@ func TestThroughAForwardProxyNothingIsProbed(t *testing.T) {
 	}
 }
 
+// To say that there is no proxy is to say what is so anyway: addresses are checked,
+// and hosts are probed.
+func TestWithoutAForwardProxyConnectionsAreGuarded(t *testing.T) {
+	for _, raw := range []string{`{"protocol":"http"}`, `{"protocol":"http","network_proxy":{"from":"none"}}`} {
+		ctx, err := caddy.ProvisionContext(&caddy.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		carrier := &Transport{TransportRaw: []byte(raw)}
+		if err := carrier.Provision(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if carrier.prober() == nil {
+			t.Fatalf("%s: hosts are not probed", raw)
+		}
+		url := endpointOf(t, "http://127.0.0.1:"+tlsServer(t, carrier), true)
+		url.AllowPrivate = false
+		if _, cause, ok := carrier.prober().Probe(t.Context(), url); ok || cause != region.Unreachable {
+			t.Errorf("%s: a loopback address is connected to without upstream_private: %t, %s", raw, ok, cause)
+		}
+	}
+}
+
 func TestTLSErrorsAreToldFromOthers(t *testing.T) {
 	client, server := net.Pipe()
 	defer client.Close()

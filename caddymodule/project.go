@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-convoai/convoai/api"
+	"github.com/caddy-convoai/convoai/cache"
 )
 
 // Auth modes, as {http.convoai.auth_mode} shows them and as the vendor's SDKs
@@ -47,12 +49,17 @@ type project struct {
 	scope    string
 	quote    bool
 	fill     bool // tokens in bodies
+	handsOut bool // signs tokens for others, and no calls
 
 	static atomic.Pointer[staticCredential] // the last header made of a static secret
 	signs  atomic.Pointer[signing]          // what tokens were signed with last
 	state  *state
+	events *emitter // nil: emits none
 	logger *zap.Logger
 	now    func() time.Time
+
+	refused    change // the credential, by the vendor
+	unmintable change // tokens cannot be made
 
 	mu     sync.Mutex // guards closed, and writes of signs
 	closed bool
@@ -66,7 +73,9 @@ type credential struct {
 	key    tokenKey
 	signer *signer
 
-	tentative bool // dated by a clock that tokens are not dated by yet
+	tentative bool         // dated by a clock that tokens are not dated by yet
+	looked    bool         // in the cache
+	result    cache.Result // of that
 
 	expiresAt time.Time // zero: never
 }
@@ -131,8 +140,7 @@ func newProject(c Credentials, s Settings, shared *state, logger *zap.Logger, no
 	case c.AuthToken != "":
 		p.mode = modeToken
 		if static, err := p.preBuilt(); err == nil && !now().Before(static.expiresAt) {
-			logger.Warn("the configured auth_token has expired: calls are refused until it is replaced",
-				zap.Time("expired_at", static.expiresAt))
+			p.sayExpired(static)
 		}
 	case c.AppCertificate != "":
 		p.mode = modeApp
@@ -161,6 +169,7 @@ func (p *project) authorize(ctx context.Context, op *api.Operation, session api.
 			return credential{}, err
 		}
 		if !p.now().Before(static.expiresAt) {
+			p.sayExpired(static)
 			return credential{}, errTokenExpired
 		}
 		return credential{header: static.header, secret: static.secret, expiresAt: static.expiresAt}, nil
@@ -193,12 +202,13 @@ func (p *project) follow() {
 
 // followsFiles reports whether any of p's secrets is in a file.
 func (p *project) followsFiles() bool {
-	for _, s := range []*secret{p.certificate, p.secondary, p.customerSecret, p.authToken, p.callerToken} {
-		if s != nil && len(s.files) > 0 {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(p.secrets(), func(s *secret) bool { return len(s.files) > 0 })
+}
+
+// secrets returns those of p's secrets that are configured.
+func (p *project) secrets() []*secret {
+	all := []*secret{p.certificate, p.secondary, p.customerSecret, p.authToken, p.callerToken}
+	return slices.DeleteFunc(all, func(s *secret) bool { return s == nil })
 }
 
 // ends is the end of the app ID, to name the app by in the log.

@@ -73,7 +73,11 @@ func (d *dialer) race(ctx context.Context, endpoint region.Endpoint, key knownKe
 	} else {
 		r.ask("ip")
 	}
-	return r.run()
+	conn, err := r.run()
+	if saw, ok := ctx.Value(seenKey{}).(func([]netip.Addr)); ok {
+		saw(r.seen)
+	}
+	return conn, err
 }
 
 func (r *race) run() (net.Conn, error) {

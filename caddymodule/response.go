@@ -42,6 +42,7 @@ func (c *Call) keep(res *http.Response) {
 		discard(c.unavailable)
 	}
 	c.unavailable = res
+	c.attempt.traceEnd()
 	if len(body) > keepSize {
 		res.Body = struct {
 			io.Reader

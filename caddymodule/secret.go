@@ -28,10 +28,12 @@ type secret struct {
 
 	value     atomic.Pointer[secretValue]
 	checkedAt atomic.Int64 // Unix nanoseconds of the last look at the files
+	bad       atomic.Bool  // the content that is there now was refused, and that was said; written under mu
+
+	taken, failed atomic.Pointer[reload] // the last time that a changed file was taken over, and that it could not be
 
 	mu    sync.Mutex // held by the one that looks at the files; guards what follows
 	stamp stamp      // of the content that was read last
-	bad   bool       // the content that is there now was refused, and that was said
 }
 
 // secretValue is one value of a secret. A new value is another secretValue, so
@@ -39,6 +41,12 @@ type secret struct {
 type secretValue struct {
 	text     string
 	identity [sha256.Size]byte // of text, to key by without holding it
+}
+
+// reload is what has come of a file that has changed.
+type reload struct {
+	at  time.Time
+	err error // names the subdirective, never the value
 }
 
 // fileCheckInterval is how often the files of a secret are looked at, at most.
@@ -112,24 +120,28 @@ func (s *secret) follow(now time.Time) {
 	}
 	s.stamp = before
 	if err != nil {
-		s.report(err)
+		s.report(err, now)
 		return
 	}
-	s.bad = false
+	mended := s.bad.Swap(false)
 	if value.identity == s.value.Load().identity {
+		if mended {
+			s.logger.Info("a secret's file can be used again: the value is what it was", zap.String("subdirective", s.name))
+		}
 		return
 	}
 	s.value.Store(value)
+	s.taken.Store(&reload{at: now})
 	s.count(nil)
 	s.logger.Info("a secret's file has changed: using the new value", zap.String("subdirective", s.name))
 }
 
 // report says once that the files have something in them that cannot be used.
-func (s *secret) report(err error) {
-	if s.bad {
+func (s *secret) report(err error, now time.Time) {
+	if s.bad.Swap(true) {
 		return
 	}
-	s.bad = true
+	s.failed.Store(&reload{now, err})
 	s.count(err)
 	s.logger.Error("a secret's file has changed but cannot be used: keeping the previous value",
 		zap.String("subdirective", s.name), zap.Error(err))

@@ -84,6 +84,14 @@ type Settings struct {
 	// The vendor documents both. Default: off.
 	QuoteToken *bool `json:"quote_token,omitempty"`
 
+	// LogFields adds what has become of a call to its line of the access log:
+	// convoai_operation, convoai_app (the end of the App ID), convoai_agent,
+	// convoai_upstream, convoai_region, convoai_attempts, convoai_auth_mode,
+	// convoai_error, convoai_duration_sidecar, convoai_duration_connect and
+	// convoai_duration_upstream. A log_append handler for each placeholder would
+	// say the same, and cost more. Default: off.
+	LogFields *bool `json:"log_fields,omitempty"`
+
 	// MaxBody is the largest request body in bytes, at most 64 MiB.
 	// Default: 1 MiB.
 	MaxBody int64 `json:"max_body,omitempty"`
@@ -161,6 +169,7 @@ func (s Settings) over(defaults Settings) Settings {
 	setDefault(&s.Scope, defaults.Scope)
 	setDefault(&s.FillTokens, defaults.FillTokens)
 	setDefault(&s.QuoteToken, defaults.QuoteToken)
+	setDefault(&s.LogFields, defaults.LogFields)
 	setDefault(&s.MaxBody, defaults.MaxBody)
 	setDefault(&s.UpstreamPrivate, defaults.UpstreamPrivate)
 	setDefault(&s.DialTimeout, defaults.DialTimeout)
@@ -199,6 +208,7 @@ func (s Settings) withDefaults() Settings {
 		Scope:           defaultScope,
 		FillTokens:      &on,
 		QuoteToken:      &off,
+		LogFields:       &off,
 		MaxBody:         defaultMaxBody,
 		UpstreamPrivate: &off,
 		DialTimeout:     caddy.Duration(defaultDialTimeout),

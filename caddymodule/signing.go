@@ -211,6 +211,7 @@ func (p *project) newSigner(value *secretValue) *signer {
 		certificate: value.text,
 		clock:       &p.state.clock,
 		metrics:     p.state.metrics,
+		told:        p.minting,
 		now:         p.now,
 	}
 }

@@ -31,7 +31,9 @@ type state struct {
 	// unattended is how many calls go on although their callers have gone.
 	unattended atomic.Int32
 
-	metrics *metrics
+	metrics   *metrics
+	readiness readinessLog
+	now       func() time.Time
 
 	mu       sync.Mutex // guards what follows
 	held     map[unique.Handle[signerID]]int
@@ -54,6 +56,9 @@ func newState(cfg cache.Config[tokenKey]) *state {
 		standings: standings,
 		held:      make(map[unique.Handle[signerID]]int),
 		projects:  make(map[*project]struct{}),
+	}
+	if s.now = cfg.Now; s.now == nil {
+		s.now = time.Now
 	}
 	s.metrics = newMetrics(s)
 	return s
@@ -83,30 +88,23 @@ func (s *state) remove(p *project) {
 	delete(s.projects, p)
 }
 
-// soonestExpiry returns when the first of the present tokens expires, minted or
-// pre-built; ok is false where there is none.
-func (s *state) soonestExpiry() (at time.Time, ok bool) {
-	consider := func(t time.Time) {
-		if !ok || t.Before(at) {
-			at, ok = t, true
-		}
-	}
-	s.tokens.Each(func(i cache.Info[tokenKey]) bool {
-		consider(i.ExpiresAt)
-		return true
-	})
+// all returns the projects of all configurations.
+func (s *state) all() []*project {
 	s.mu.Lock()
-	projects := slices.Collect(maps.Keys(s.projects))
-	s.mu.Unlock()
-	for _, p := range projects {
-		if p.mode != modeToken {
-			continue
-		}
-		if token, err := p.preBuilt(); err == nil {
-			consider(token.expiresAt)
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.projects))
+}
+
+// unusableSecrets returns how many secrets have a file that cannot be used.
+func (s *state) unusableSecrets() (n int) {
+	for _, p := range s.all() {
+		for _, secret := range p.secrets() {
+			if secret.bad.Load() {
+				n++
+			}
 		}
 	}
-	return at, ok
+	return n
 }
 
 // standing returns what is known of a pair of certificates.

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
+
+	"go.uber.org/zap"
 
 	"github.com/caddy-convoai/convoai/token"
 )
@@ -16,6 +19,16 @@ type staticCredential struct {
 	header    string
 	secret    string
 	expiresAt time.Time // zero: never
+
+	saidExpired atomic.Bool // in the log
+}
+
+// sayExpired says once that a pre-built token has expired.
+func (p *project) sayExpired(static *staticCredential) {
+	if !static.saidExpired.Swap(true) {
+		p.logger.Warn("the configured auth_token has expired: calls are refused until it is replaced",
+			zap.String("app_id_ends_in", p.ends()), zap.Time("expired_at", static.expiresAt))
+	}
 }
 
 // errTokenExpired is why a call with a pre-built token cannot go out.

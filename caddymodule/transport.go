@@ -76,7 +76,7 @@ func (Transport) CaddyModule() caddy.ModuleInfo {
 // Provision sets up the inner transport.
 func (t *Transport) Provision(ctx caddy.Context) error {
 	t.logger = ctx.Logger()
-	app, err := appOf(ctx)
+	app, err := AppOf(ctx)
 	if err != nil {
 		return err
 	}
@@ -95,7 +95,7 @@ func (t *Transport) Provision(ctx caddy.Context) error {
 	if err := checkTransport(inner); err != nil {
 		return err
 	}
-	t.proxied = inner.ForwardProxyURL != "" || len(inner.NetworkProxyRaw) > 0
+	t.proxied = inner.ForwardProxyURL != "" || namesProxy(inner.NetworkProxyRaw)
 	t.probed = inner.KeepAlive == nil || inner.KeepAlive.ProbeInterval == 0
 	setTransportDefaults(inner, app.Settings.withDefaults())
 	// net/http's own timeout of this name begins only when the request has been
@@ -132,6 +132,15 @@ func decodeModule(raw json.RawMessage, module any) error {
 		return err
 	}
 	return caddy.StrictUnmarshalJSON(raw, module)
+}
+
+// namesProxy reports whether a network_proxy is one. None would be the default, and
+// must be guarded as that is.
+func namesProxy(raw json.RawMessage) bool {
+	var proxy struct {
+		From string `json:"from"`
+	}
+	return len(raw) > 0 && (json.Unmarshal(raw, &proxy) != nil || proxy.From != "none")
 }
 
 // checkTransport refuses what would take a connection past the address check or
@@ -191,8 +200,11 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	caddyhttp.SetVar(r.Context(), retryVar, nil)
 
 	res, seen, err := t.send(r, call)
-	if err == nil && res.StatusCode == http.StatusUnauthorized && r.Context().Err() == nil {
+	if err == nil && res.StatusCode == http.StatusUnauthorized {
 		res, err = t.reauthorize(r, call, res, seen)
+	}
+	if err == nil {
+		call.judged(res.StatusCode)
 	}
 	if gone := r.Context().Err(); gone != nil && (err != nil || !call.operation.Repeatable) {
 		if !call.operation.Repeatable {
@@ -263,11 +275,18 @@ func (t *Transport) send(r *http.Request, call *Call) (*http.Response, sighting,
 // reauthorize answers a 401: a minted token is replaced, and the call is sent
 // once more to the same endpoint. Where that cannot be, the 401 stays.
 func (t *Transport) reauthorize(r *http.Request, call *Call, refused *http.Response, seen sighting) (*http.Response, error) {
+	outcome := notResent
+	defer func() { call.rejected(outcome) }()
+	if r.Context().Err() != nil {
+		return refused, nil
+	}
+	span := call.reauthorizing(r.Context())
 	fresh, ok := call.project.replaceRejected(r.Context(), call.credential, seen)
+	reauthorized(span, fresh, ok)
 	if !ok {
 		return refused, nil
 	}
-	outcome := "failed"
+	outcome = "failed"
 	defer func() { call.metrics().reauthorizations.WithLabelValues(outcome).Inc() }()
 	previous := call.credential
 	call.credential, call.refused = fresh, previous.secret

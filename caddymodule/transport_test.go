@@ -349,7 +349,7 @@ func TestCallThatFindsClosedConnectionsAloneWasNotSent(t *testing.T) {
 // them, is no failure.
 func TestContentionIsNoFailure(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
-	a := &attempt{Context: ctx, cancel: cancel, timeout: time.Minute}
+	a := &attempt{Context: ctx, cancel: cancel, timeout: time.Minute, timing: new(timing)}
 	for range 100 {
 		a.getConn("")
 	}

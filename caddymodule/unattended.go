@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +14,8 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/caddy-convoai/convoai/api"
 )
 
 // A caller that goes takes its call along where the call may be repeated. The
@@ -118,12 +119,12 @@ func (t *Transport) finish(call *Call, res *http.Response, err error) {
 	switch {
 	case res != nil:
 		call.outcome, call.status = answered, res.StatusCode
-		var head []byte
+		agentID := ""
 		if body, ok := res.Body.(*answerBody); ok {
-			head = body.beginning()
+			agentID = call.agentID(body.encoding, body.beginning())
 		}
 		discard(res)
-		t.logUnattended(call, zap.Int("status", res.StatusCode), call.agentID(res, head))
+		t.logUnattended(call, zap.Int("status", res.StatusCode), agentID)
 	case call.maybeReceived:
 		if errors.Is(err, context.Canceled) {
 			err = context.Cause(call.attempt)
@@ -152,30 +153,27 @@ func (t *Transport) logUnattended(call *Call, end zap.Field, agentID string) {
 	}
 }
 
-// agentID returns the agent_id of an answer that begins with head, if it is
-// there and looks like one.
-func (c *Call) agentID(res *http.Response, head []byte) string {
-	var content io.Reader = bytes.NewReader(head)
-	if res.Header.Get("Content-Encoding") == "gzip" {
-		plain, err := gzip.NewReader(content)
+// agentID returns the agent_id of an answer with a Content-Encoding that begins
+// with head, if it is there and looks like one.
+func (c *Call) agentID(encoding string, head []byte) string {
+	if encoding == "gzip" {
+		plain, err := gzip.NewReader(bytes.NewReader(head))
 		if err != nil {
 			return ""
 		}
-		content = io.LimitReader(plain, unattendedBody)
+		head, _ = io.ReadAll(io.LimitReader(plain, unattendedBody)) // what is cut off is no JSON
 	}
-	var answer struct {
-		AgentID string `json:"agent_id"`
-	}
-	if json.NewDecoder(content).Decode(&answer) != nil || len(answer.AgentID) > maxAgentID {
+	id := api.AnsweredAgent(head)
+	if len(id) > maxAgentID {
 		return ""
 	}
-	for i := range len(answer.AgentID) {
-		if char := answer.AgentID[i]; char <= ' ' || char > '~' {
+	for i := range len(id) {
+		if id[i] <= ' ' || id[i] > '~' {
 			return ""
 		}
 	}
-	if repeats(answer.AgentID, c.credential.secret) || c.refused != "" && repeats(answer.AgentID, c.refused) {
+	if repeats(id, c.credential.secret) || c.refused != "" && repeats(id, c.refused) {
 		return ""
 	}
-	return answer.AgentID
+	return id
 }

@@ -101,8 +101,7 @@ func TestAgentIDOfAnAnswer(t *testing.T) {
 		{"not printable", "", `{"agent_id":"a\u001bb"}`, ""},
 	} {
 		call := &Call{credential: credential{secret: "007secret"}, refused: "007refused"}
-		res := &http.Response{Header: http.Header{"Content-Encoding": {test.encoding}}}
-		if got := call.agentID(res, []byte(test.head)); got != test.want {
+		if got := call.agentID(test.encoding, []byte(test.head)); got != test.want {
 			t.Errorf("%s: %q, want %q", test.name, got, test.want)
 		}
 	}

@@ -37,16 +37,25 @@ func (Upstreams) CaddyModule() caddy.ModuleInfo {
 
 // Provision looks at the reverse proxy that u belongs to.
 func (u *Upstreams) Provision(ctx caddy.Context) error {
+	var transport *Transport
 	for _, module := range ctx.Modules() {
 		if proxy, ok := module.(*reverseproxy.Handler); ok {
-			if transport, ok := proxy.Transport.(*Transport); ok {
-				u.paired, u.prober = true, transport.prober()
+			if t, ok := proxy.Transport.(*Transport); ok {
+				transport = t
 			}
 		}
 	}
-	if !u.paired {
+	if transport == nil {
 		ctx.Logger().Warn("dynamic convoai needs transport convoai beside it: nothing will be dialled")
+		return nil
 	}
+	u.paired, u.prober = true, transport.prober()
+	app, err := AppOf(ctx)
+	if err != nil {
+		return err
+	}
+	app.pair(u.prober)
+	app.carryBy(transport)
 	return nil
 }
 

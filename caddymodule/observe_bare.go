@@ -1,0 +1,5 @@
+//go:build convoai_bare
+
+package caddymodule
+
+const observing = false
