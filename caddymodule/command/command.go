@@ -38,11 +38,17 @@ starts it without a configuration file. Without an account:
 		CobraFunc: func(cmd *cobra.Command) {
 			cmd.AddCommand(
 				runCommand(),
+				execCommand(),
+				trustCommand(),
 				demoCommand(),
+				statusCommand(),
+				healthCommand(),
 				simulateCommand(),
+				tokenServerCommand(),
 				headerCommand(),
 				tokenCommand(),
 				inspectCommand(),
+				doctorCommand(),
 			)
 			cmd.RunE = func(cmd *cobra.Command, args []string) error {
 				if len(args) > 0 {

@@ -49,6 +49,7 @@ func TestConfigGolden(t *testing.T) {
 				upstreams:  []string{"https://a.example", "https://b.example:8443"},
 				upstreamCA: filepath.Join("testdata", "ca.pem"),
 				allowHost:  []string{"sidecar"}, allowFrom: []string{"10.0.0.0/8"}, accessLog: true,
+				healthListen: []string{":9090", "unix//run/app/health.sock|0666"},
 			},
 			env: map[string]string{
 				"AGORA_CUSTOMER_ID": "customer-id", "AGORA_CUSTOMER_SECRET_FILE": filepath.Join("testdata", "secret.txt"),
@@ -62,6 +63,7 @@ func TestConfigGolden(t *testing.T) {
 				"CONVOAI_LISTEN": "127.0.0.1:8080", "CONVOAI_UPSTREAM": "https://a.example https://b.example",
 				"CONVOAI_UPSTREAM_CA": filepath.Join("testdata", "ca.pem"),
 				"CONVOAI_ALLOW_HOST":  "sidecar,sidecar.test", "CONVOAI_ALLOW_FROM": "10.0.0.0/8", "CONVOAI_ACCESS_LOG": "true",
+				"CONVOAI_HEALTH_LISTEN": "127.0.0.1:9090 [::1]:9090",
 			},
 		},
 	} {
@@ -72,7 +74,7 @@ func TestConfigGolden(t *testing.T) {
 				t.Fatal(err)
 			}
 			s.adminSocket = test.socket
-			checkGolden(t, test.golden, s, testdata)
+			checkGolden(t, test.golden, s.config(), testdata)
 			if err := caddy.Validate(s.config()); err != nil {
 				t.Errorf("Caddy cannot use it: %v", err)
 			}
@@ -88,15 +90,15 @@ func TestDemoConfigGolden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	checkGolden(t, "demo", s, inTestdata(t))
+	checkGolden(t, "demo", s.config(), inTestdata(t))
 	if err := caddy.Validate(s.config()); err != nil {
 		t.Errorf("Caddy cannot use it: %v", err)
 	}
 }
 
-func checkGolden(t *testing.T, name string, s *sidecar, testdata string) {
+func checkGolden(t *testing.T, name string, config *caddy.Config, testdata string) {
 	t.Helper()
-	got, err := json.MarshalIndent(s.config(), "", "\t")
+	got, err := json.MarshalIndent(config, "", "\t")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,6 +148,10 @@ func TestUnusableFlagsAndVariables(t *testing.T) {
 		{"peer variable", runFlags{}, map[string]string{envAllowFrom: "localhost"}, "CONVOAI_ALLOW_FROM: "},
 		{"listen", runFlags{listen: []string{"127.0.0.1"}}, nil, "--listen: "},
 		{"listen variable", runFlags{}, map[string]string{envListen: "udp/127.0.0.1:1"}, "CONVOAI_LISTEN: "},
+		{"health listener", runFlags{healthListen: []string{"9090"}}, nil, "--health-listen: "},
+		{"health listener variable", runFlags{}, map[string]string{envHealthListen: "udp/127.0.0.1:1"}, "CONVOAI_HEALTH_LISTEN: "},
+		{"health listener where calls come in", runFlags{listen: []string{"127.0.0.1:8080"}, healthListen: []string{"127.0.0.1:8080"}}, nil, "--health-listen: calls come in at 127.0.0.1:8080"},
+		{"health listener at the default port", runFlags{}, map[string]string{envHealthListen: ":8080"}, "CONVOAI_HEALTH_LISTEN: calls come in at 127.0.0.1:8080"},
 		{"access log variable", runFlags{}, map[string]string{envAccessLog: "perhaps"}, "CONVOAI_ACCESS_LOG must be true or false"},
 		{"caller token", runFlags{}, map[string]string{"CONVOAI_CALLER_TOKEN": "canary\r\nx"}, "CONVOAI_CALLER_TOKEN must consist of printable"},
 		{"caller token and its file", runFlags{}, map[string]string{"CONVOAI_CALLER_TOKEN": "canary", "CONVOAI_CALLER_TOKEN_FILE": "x"}, "CONVOAI_CALLER_TOKEN and CONVOAI_CALLER_TOKEN_FILE are both set"},

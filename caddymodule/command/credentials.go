@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/caddy-convoai/convoai/token"
@@ -27,9 +29,15 @@ var (
 const maxSecretFile = 64 << 10
 
 // readSecretFile returns the contents of a file without white space at its
-// end. Its errors name the file.
+// end. Its errors name the file if its path is absolute.
 func readSecretFile(name string) (string, error) {
 	f, err := os.Open(name)
+	if err != nil && !filepath.IsAbs(name) {
+		// Somebody may have given the secret itself in the place of its file.
+		if failed, ok := errors.AsType[*fs.PathError](err); ok {
+			err = fmt.Errorf("the file, whose name is shown only where it is absolute: %w", failed.Err)
+		}
+	}
 	if err != nil {
 		return "", err
 	}

@@ -142,12 +142,12 @@ func demoSidecar(listen []string, upstream string, project simulator.Project) (*
 		}
 		*variable.setting = setting{value: variable.value, from: variable.name, placeholder: "{env." + variable.name + "}"}
 	}
-	s := &sidecar{
+	s := &sidecar{server: server{
 		listen: listen,
 		// What is normal here, such as an upstream without TLS, would hide what
 		// is to be seen.
 		logLevel: zapcore.ErrorLevel.CapitalString(),
-	}
+	}}
 	s.settings.Credentials = credentials.forConfig()
 	s.settings.Area = string(region.US)
 	s.settings.Upstreams = []string{upstream}

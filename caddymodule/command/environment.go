@@ -19,7 +19,17 @@ const (
 	envAllowHost       = "CONVOAI_ALLOW_HOST"
 	envAllowFrom       = "CONVOAI_ALLOW_FROM"
 	envAccessLog       = "CONVOAI_ACCESS_LOG"
+	envHealthListen    = "CONVOAI_HEALTH_LISTEN"
 	envSimulatorListen = "CONVOAI_SIMULATOR_LISTEN"
+
+	envDialects      = "CONVOAI_DIALECTS"
+	envOrigins       = "CONVOAI_ORIGINS"
+	envAllowChannels = "CONVOAI_ALLOW_CHANNELS"
+	envAllowAccounts = "CONVOAI_ALLOW_ACCOUNTS"
+	envAllowKinds    = "CONVOAI_ALLOW_KINDS"
+	envAllowRoles    = "CONVOAI_ALLOW_ROLES"
+	envMaxExpire     = "CONVOAI_MAX_EXPIRE"
+	envAllowAll      = "CONVOAI_ALLOW_ALL"
 )
 
 // envCallerToken is the variable, with a _FILE twin, of the token that callers

@@ -18,7 +18,9 @@ const (
 func setEnv(t *testing.T, variables map[string]string) {
 	t.Helper()
 	names := slices.Concat(envAppID, envAppCertificate, envAppCertificateSecondary, envCustomerID, envCustomerSecret, envAuthToken, envCallerToken,
-		[]string{envArea, envListen, envUpstream, envUpstreamCA, envAllowHost, envAllowFrom, envAccessLog, envSimulatorListen})
+		[]string{envArea, envListen, envUpstream, envUpstreamCA, envAllowHost, envAllowFrom, envAccessLog, envHealthListen, envSimulatorListen,
+			envDialects, envOrigins, envAllowChannels, envAllowAccounts, envAllowKinds, envAllowRoles, envMaxExpire, envAllowAll,
+			envIntercept, envTunnel, envTunnelPrivate, envOtherPaths, envExecToken, envDemoAppCertificate})
 	for _, name := range names {
 		t.Setenv(name, "")
 		t.Setenv(name+"_FILE", "")
@@ -134,5 +136,20 @@ func checkError(t *testing.T, err error, want string) {
 	}
 	if err != nil && strings.Contains(err.Error(), "canary") {
 		t.Errorf("the error shows a secret")
+	}
+}
+
+func TestSecretInThePlaceOfItsFileIsNotRepeated(t *testing.T) {
+	const secret = "0123456789abcdef0123456789abcdef"
+	t.Setenv("AGORA_APP_CERTIFICATE", "")
+	t.Setenv("AGORA_APP_CERTIFICATE_FILE", secret)
+	_, err := lookUp("AGORA_APP_CERTIFICATE")
+	if err == nil || strings.Contains(err.Error(), secret) || !strings.Contains(err.Error(), "AGORA_APP_CERTIFICATE_FILE") {
+		t.Errorf("error %v: want one that names the variable and not its value", err != nil)
+	}
+	absent := filepath.Join(t.TempDir(), "absent")
+	t.Setenv("AGORA_APP_CERTIFICATE_FILE", absent)
+	if _, err := lookUp("AGORA_APP_CERTIFICATE"); err == nil || !strings.Contains(err.Error(), absent) {
+		t.Errorf("error %v: want the path", err)
 	}
 }

@@ -121,13 +121,16 @@ func (f *headerFlags) mint(credentials appCredentials, now time.Time) (string, e
 }
 
 // expireSeconds reads a token's lifetime: a number of seconds or a duration.
-func expireSeconds(s string) (uint32, error) {
+func expireSeconds(s string) (uint32, error) { return lifetime("--expire", s) }
+
+// lifetime is expireSeconds for any flag or variable.
+func lifetime(from, s string) (uint32, error) {
 	d, err := time.ParseDuration(s)
 	if seconds, numErr := strconv.ParseUint(s, 10, 32); numErr == nil {
 		d, err = time.Duration(seconds)*time.Second, nil
 	}
 	if err != nil || d < time.Second || d > token.MaxExpire*time.Second || d%time.Second != 0 {
-		return 0, errors.New("--expire must be whole seconds between 1s and 24h, such as 3600 or 1h")
+		return 0, errors.New(from + " must be whole seconds between 1s and 24h, such as 3600 or 1h")
 	}
 	return uint32(d / time.Second), nil
 }

@@ -108,18 +108,14 @@ func checkFree(addresses []string, flag string) error {
 // checkPortFree leaves other problems to Caddy, which may have means of its own,
 // such as the right to use low ports.
 func checkPortFree(network, address string) error {
-	ln, err := net.Listen(network, address)
-	if errors.Is(err, syscall.EADDRINUSE) {
+	if err := tryPort(network, address); errors.Is(err, syscall.EADDRINUSE) {
 		return errTaken
-	}
-	if err == nil {
-		_ = ln.Close()
 	}
 	return nil
 }
 
 func checkSocketFree(path string) error {
-	path, _, _ = strings.Cut(path, "|") // permissions
+	path = socketPath(path)
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -133,6 +129,52 @@ func checkSocketFree(path string) error {
 		return errTaken
 	}
 	return nil
+}
+
+// overlapping returns the one of others that has the port of address on one of the
+// same interfaces, or "". Caddy would listen on both, and the system choose between
+// them.
+func overlapping(address string, others []string) string {
+	a, err := parseListen(address)
+	if err != nil {
+		return ""
+	}
+	for _, other := range others {
+		b, err := parseListen(other)
+		switch {
+		case address == other: // Caddy takes none twice, not even port 0
+			return other
+		case err != nil || a.IsUnixNetwork() != b.IsUnixNetwork() || a.IsFdNetwork() != b.IsFdNetwork():
+		case a.IsUnixNetwork() || a.IsFdNetwork():
+			if socketPath(a.Host) == socketPath(b.Host) {
+				return other
+			}
+		case a.StartPort == b.StartPort && a.StartPort != 0 && (anyInterface(a.Host) || anyInterface(b.Host) || sameInterface(a.Host, b.Host)):
+			return other
+		}
+	}
+	return ""
+}
+
+// socketPath returns path without permissions.
+func socketPath(path string) string {
+	path, _, _ = strings.Cut(path, "|")
+	return path
+}
+
+func anyInterface(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "" || err == nil && ip.IsUnspecified()
+}
+
+func sameInterface(one, other string) bool {
+	name := func(host string) string {
+		if host == "localhost" {
+			return "127.0.0.1"
+		}
+		return host
+	}
+	return name(one) == name(other)
 }
 
 // onlyLoopback reports whether nobody but this host can reach an address.

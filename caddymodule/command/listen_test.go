@@ -111,6 +111,32 @@ func TestListenReplacesNoFile(t *testing.T) {
 	checkError(t, checkFree([]string{"unix/" + file}, "--listen"), "is no socket")
 }
 
+func TestOverlappingAddresses(t *testing.T) {
+	for _, test := range []struct {
+		one, other string
+		overlap    bool
+	}{
+		{"127.0.0.1:8080", "127.0.0.1:8080", true},
+		{"localhost:8080", "127.0.0.1:8080", true},
+		{":8080", "127.0.0.1:8080", true},
+		{"127.0.0.1:8080", "0.0.0.0:8080", true},
+		{"[::]:8080", "127.0.0.1:8080", true},
+		{"127.0.0.1:8080", "127.0.0.2:8080", false},
+		{"127.0.0.1:8080", "[::1]:8080", false},
+		{"127.0.0.1:8080", "127.0.0.1:8081", false},
+		{":0", ":0", true},
+		{"127.0.0.1:0", ":0", false},
+		{"unix//run/x|0600", "unix//run/x", true},
+		{"unix//run/x", "unix//run/y", false},
+		{"unix//run/x", "127.0.0.1:8080", false},
+	} {
+		others := []string{"192.0.2.1:1", test.other}
+		if got := overlapping(test.one, others); (got == test.other) != test.overlap || !test.overlap && got != "" {
+			t.Errorf("%s and %s: %q", test.one, test.other, got)
+		}
+	}
+}
+
 func TestListenAddressGivenTwice(t *testing.T) {
 	for _, addresses := range [][]string{{"127.0.0.1:8080", "127.0.0.1:8080"}, {"unix//tmp/x", "unix//tmp/x"}} {
 		_, err := listenAddresses(listSetting{values: addresses, from: "--listen"}, defaultPort)

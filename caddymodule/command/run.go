@@ -1,22 +1,14 @@
 package command
 
 import (
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"net/netip"
 	"os"
-	"strconv"
-	"strings"
 
-	"github.com/caddyserver/caddy/v2"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
-	"go.uber.org/zap"
-
-	"github.com/caddy-convoai/convoai/region"
+	"github.com/spf13/pflag"
 )
 
 // runFlags are the flags of run. What is not given comes from the environment.
@@ -30,13 +22,16 @@ type runFlags struct {
 	allowHost  []string
 	allowFrom  []string
 	accessLog  bool
+
+	healthListen []string
+	intercept    interceptFlags
 }
 
 // runCommand returns `caddy convoai run`.
 func runCommand() *cobra.Command {
 	var flags runFlags
 	cmd := &cobra.Command{
-		Use:   "run [--listen <address>]... [--area us|eu|ap|cn] [--app-id <id>] [--upstream <url>]... [--upstream-ca <file>] [--upstream-private] [--allow-host <host>]... [--allow-from <cidr>]... [--access-log]",
+		Use:   "run [--listen <address>]... [--area us|eu|ap|cn] [--app-id <id>] [--upstream <url>]... [--upstream-ca <file>] [--upstream-private] [--allow-host <host>]... [--allow-from <cidr>]... [--access-log] [--health-listen <address>] [--intercept [--tunnel <host>]... [--tunnel-private] [--other-paths refuse|forward]]",
 		Short: "Runs a sidecar without a configuration file",
 		Long: `
 Listens on the loopback interface for ConvoAI calls without a credential, and
@@ -54,27 +49,38 @@ what callers must then send in X-Convoai-Caller-Token. The flags can be given in
 the environment too:
 AGORA_AREA, CONVOAI_LISTEN, CONVOAI_UPSTREAM, CONVOAI_UPSTREAM_CA,
 CONVOAI_UPSTREAM_PRIVATE, CONVOAI_ALLOW_HOST, CONVOAI_ALLOW_FROM,
-CONVOAI_ACCESS_LOG. Lists are separated
-by commas or white space. A flag counts before its variable.
+CONVOAI_ACCESS_LOG, CONVOAI_HEALTH_LISTEN, CONVOAI_INTERCEPT, CONVOAI_TUNNEL,
+CONVOAI_TUNNEL_PRIVATE, CONVOAI_OTHER_PATHS. Lists are separated by commas or white
+space. A flag counts before its variable.
+
+With --intercept, programs that have HTTPS_PROXY=http://127.0.0.1:8080 and trust
+the CA of this sidecar call https://api.agora.io/... as ever. A caller token is the
+password of the proxy then: http://user:TOKEN@127.0.0.1:8080.
 
 The admin API is on a Unix socket that only this user can open. Nothing is
-written to disk but that.`,
+written to disk but that and, with --intercept, the CA, in Caddy's storage.`,
 		Args: noArguments,
 		RunE: caddycmd.WrapCommandFuncForCobra(func(caddycmd.Flags) (int, error) {
 			return flags.run(os.Stderr)
 		}),
 	}
-	f := cmd.Flags()
-	f.StringArrayVarP(&flags.listen, "listen", "l", nil, "Where to listen: host:port, or unix//path; repeatable (default 127.0.0.1:8080, and [::1]:8080 where there is IPv6)")
-	f.StringVar(&flags.area, "area", "", "us, eu, ap or cn: whose hosts the calls go to (default us)")
-	f.StringVar(&flags.appID, "app-id", "", "The app ID, instead of the one in AGORA_APP_ID")
-	f.StringArrayVar(&flags.upstreams, "upstream", nil, "https://host[:port] to send to, instead of the area's hosts; repeatable")
-	f.StringVar(&flags.upstreamCA, "upstream-ca", "", "PEM file with the CAs to trust for upstreams, instead of the system's")
-	f.BoolVar(&flags.private, "upstream-private", false, "Allow upstream names that resolve to loopback, private or link-local addresses")
-	f.StringArrayVar(&flags.allowHost, "allow-host", nil, "A Host that callers may use; repeatable (default localhost, loopback addresses and the vendor's hosts)")
-	f.StringArrayVar(&flags.allowFrom, "allow-from", nil, "An address or CIDR range that may call; repeatable (default loopback)")
-	f.BoolVar(&flags.accessLog, "access-log", false, "Log each call")
+	flags.addTo(cmd.Flags())
 	return cmd
+}
+
+// addTo defines the flags.
+func (f *runFlags) addTo(set *pflag.FlagSet) {
+	set.StringArrayVarP(&f.listen, "listen", "l", nil, "Where to listen: host:port, or unix//path; repeatable (default 127.0.0.1:8080, and [::1]:8080 where there is IPv6)")
+	set.StringVar(&f.area, "area", "", "us, eu, ap or cn: whose hosts the calls go to (default us)")
+	set.StringVar(&f.appID, "app-id", "", "The app ID, instead of the one in AGORA_APP_ID")
+	set.StringArrayVar(&f.upstreams, "upstream", nil, "https://host[:port] to send to, instead of the area's hosts; repeatable")
+	set.StringVar(&f.upstreamCA, "upstream-ca", "", "PEM file with the CAs to trust for upstreams, instead of the system's")
+	set.BoolVar(&f.private, "upstream-private", false, "Allow upstream names that resolve to loopback, private or link-local addresses")
+	set.StringArrayVar(&f.allowHost, "allow-host", nil, "A Host that callers may use; repeatable (default localhost, loopback addresses and the vendor's hosts)")
+	set.StringArrayVar(&f.allowFrom, "allow-from", nil, "An address or CIDR range that may call; repeatable (default loopback)")
+	set.BoolVar(&f.accessLog, "access-log", false, "Log each call")
+	set.StringArrayVar(&f.healthListen, "health-listen", nil, "Where to answer /livez and /readyz, and nothing else: host:port, or unix//path; repeatable (default nowhere)")
+	f.intercept.addTo(set)
 }
 
 // run starts the sidecar. It returns only if that fails; a signal ends the
@@ -84,20 +90,7 @@ func (f *runFlags) run(stderr io.Writer) (int, error) {
 	if err != nil {
 		return exitUnusable, err
 	}
-	caddy.TrapSignals()
-	if s.adminSocket, err = newAdminSocket(socketDirs()); err != nil {
-		caddy.Log().Warn("no admin API: there is no folder for its socket", zap.Error(err))
-	} else {
-		caddy.OnExit(removeAtExit(s.adminSocket))
-	}
-	if status, err := s.start(); err != nil {
-		if s.adminSocket != "" {
-			_ = os.Remove(s.adminSocket)
-		}
-		return status, err
-	}
-	s.announce(stderr, mode)
-	select {}
+	return s.serve(s.start, func() { s.announce(stderr, mode) })
 }
 
 // sidecar reads flags and environment. Errors name the flag or variable, and
@@ -126,100 +119,11 @@ func (f *runFlags) sidecar() (*sidecar, authMode, error) {
 	s := new(sidecar)
 	s.settings.Credentials = credentials.forConfig()
 	s.settings.CallerToken = callerToken.placeholder
-	if err := f.readSettings(s); err != nil {
-		return nil, none, err
-	}
-	if s.listen, err = listenAddresses(flagOrList("listen", f.listen, envListen), defaultPort); err != nil {
-		return nil, none, err
+	for _, read := range f.readers() {
+		if err := read(s); err != nil {
+			return nil, none, err
+		}
 	}
 	appID := credentials.appID.value
 	return s, authMode{name: mode, appID: appID[len(appID)-4:]}, nil
-}
-
-// readSettings reads what is no credential.
-func (f *runFlags) readSettings(s *sidecar) error {
-	area := flagOr("area", f.area, envArea)
-	if s.settings.Area = strings.ToLower(area.value); s.settings.Area == "" {
-		s.settings.Area = string(region.US)
-	}
-	if _, err := region.ParseArea(s.settings.Area); err != nil {
-		return fmt.Errorf("%s: %w", area.from, err)
-	}
-
-	private, err := flagOrBool(f.private, envUpstreamPrivate)
-	if err != nil {
-		return err
-	}
-	if private {
-		s.settings.UpstreamPrivate = &private
-	}
-	upstreams := flagOrList("upstream", f.upstreams, envUpstream)
-	for _, upstream := range upstreams.values {
-		if _, err := region.ParseUpstream(upstream, private); err != nil {
-			return fmt.Errorf("%s: %w", upstreams.from, err)
-		}
-	}
-	if len(upstreams.values) > region.MaxEndpoints {
-		return fmt.Errorf("%s: at most %d upstreams are possible", upstreams.from, region.MaxEndpoints)
-	}
-	s.settings.Upstreams = upstreams.values
-
-	hosts := flagOrList("allow-host", f.allowHost, envAllowHost)
-	for _, host := range hosts.values {
-		if _, port, _ := net.SplitHostPort(host); port != "" || strings.ContainsAny(host, "*/@{}") {
-			return fmt.Errorf("%s: %q is no host name or address without a port", hosts.from, host)
-		}
-	}
-	s.settings.AllowHost = hosts.values
-
-	peers := flagOrList("allow-from", f.allowFrom, envAllowFrom)
-	for _, peer := range peers.values {
-		if !isRange(peer) {
-			return fmt.Errorf("%s: %q is no IP address or CIDR range", peers.from, peer)
-		}
-	}
-	s.settings.AllowFrom = peers.values
-
-	ca := flagOr("upstream-ca", f.upstreamCA, envUpstreamCA)
-	if s.upstreamCA, err = caFile(ca.value); err != nil {
-		return fmt.Errorf("%s: %w", ca.from, err)
-	}
-	s.accessLog, err = flagOrBool(f.accessLog, envAccessLog)
-	return err
-}
-
-// flagOrBool returns a switch that is on by its flag or by its variable.
-func flagOrBool(flag bool, name string) (bool, error) {
-	value := strings.TrimSpace(os.Getenv(name))
-	if flag || value == "" {
-		return flag, nil
-	}
-	on, err := strconv.ParseBool(value)
-	if err != nil {
-		return false, fmt.Errorf("%s must be true or false", name)
-	}
-	return on, nil
-}
-
-func isRange(s string) bool {
-	if _, err := netip.ParseAddr(s); err == nil && !strings.Contains(s, "/") { // "fe80::1%eth0/64" parses
-		return true
-	}
-	_, err := netip.ParsePrefix(s)
-	return err == nil
-}
-
-// caFile returns the absolute path of a PEM file with CAs, "" for "".
-func caFile(name string) (string, error) {
-	if name == "" {
-		return "", nil
-	}
-	pem, err := os.ReadFile(name)
-	if err != nil {
-		return "", err
-	}
-	if !x509.NewCertPool().AppendCertsFromPEM(pem) {
-		return "", fmt.Errorf("%s: holds no certificate in PEM", name)
-	}
-	return configPath(name)
 }

@@ -9,6 +9,13 @@ import (
 	"syscall"
 )
 
+// ownSocket reports whether a socket is this user's, or this user root, who may
+// look into any.
+func ownSocket(info fs.FileInfo) bool {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && (stat.Uid == uint32(os.Geteuid()) || os.Geteuid() == 0)
+}
+
 // checkOwner checks that the folder belongs to this user and is closed to
 // others. A given one may be root's and open: a container's tmpfs is.
 func checkOwner(d socketDir, info fs.FileInfo) error {

@@ -1,31 +1,18 @@
 package command
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
-
-	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
 // start runs s in this process. It returns the exit status of what went wrong.
 func (s *sidecar) start() (int, error) {
-	if err := checkFree(s.listen, "--listen"); err != nil {
-		return exitFailed, err
+	status, err := s.server.start(s.config(), "http.handlers.convoai")
+	if problem, ok := errIntercept(err); ok {
+		return exitFailed, problem
 	}
-	if err := caddy.Run(s.config()); err != nil {
-		// The gate's own words are about what the user gave; those around them
-		// are about a configuration that nobody wrote.
-		if _, problem, ok := strings.Cut(err.Error(), "provision http.handlers.convoai: "); ok {
-			return exitUnusable, errors.New(problem)
-		}
-		return exitFailed, err
-	}
-	return exitDone, nil
+	return status, err
 }
 
 // authMode is how the calls of an app are authorised, for people to read.
@@ -40,12 +27,13 @@ func (s *sidecar) announce(w io.Writer, mode authMode) {
 	if len(s.settings.Upstreams) > 0 {
 		target += ", upstream " + strings.Join(s.settings.Upstreams, " ")
 	}
-	admin := "no admin API"
-	if s.adminSocket != "" {
-		admin = "admin API on unix/" + s.adminSocket
+	health := ""
+	if len(s.healthListen) > 0 {
+		health = "; health on " + strings.Join(urlsOf(healthName), " ")
 	}
-	fmt.Fprintf(w, "convoai: listening on %s; %s; auth mode %s, app ID ending in %s; %s\n",
-		strings.Join(s.urls(), " "), target, mode.name, mode.appID, admin)
+	fmt.Fprintf(w, "convoai: listening on %s; %s; auth mode %s, app ID ending in %s; %s%s\n",
+		strings.Join(s.urls(), " "), target, mode.name, mode.appID, s.adminText(), health)
+	s.announceIntercept(w)
 	if len(s.settings.AllowFrom) > 0 {
 		return
 	}
@@ -54,29 +42,4 @@ func (s *sidecar) announce(w io.Writer, mode authMode) {
 			fmt.Fprintf(w, "convoai: %s can be reached from other hosts, but only callers on this host are served: name others with --allow-from (and the names they use with --allow-host)\n", address)
 		}
 	}
-}
-
-// urls returns where s can be reached, with the ports that were chosen.
-func (s *sidecar) urls() []string {
-	var list []string
-	if app, err := caddy.ActiveContext().AppIfConfigured("http"); err == nil {
-		if server := app.(*caddyhttp.App).Servers[serverName]; server != nil {
-			for _, ln := range server.Listeners() {
-				list = append(list, listenerURL(ln.Addr().Network(), ln.Addr().String()))
-			}
-		}
-	}
-	return list
-}
-
-func listenerURL(network, address string) string {
-	if caddy.IsUnixNetwork(network) {
-		return "unix/" + address
-	}
-	return "http://" + address
-}
-
-// removeAtExit returns a function for [caddy.OnExit] that removes a file.
-func removeAtExit(file string) func(context.Context) {
-	return func(context.Context) { _ = os.Remove(file) }
 }

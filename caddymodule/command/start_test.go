@@ -69,7 +69,7 @@ func get(t *testing.T, socket, url string, header http.Header) (int, string) {
 		t.Fatal(err)
 	}
 	if header != nil {
-		r.Header = header
+		r.Header, r.Host = header, header.Get("Host")
 	}
 	res, err := transport.RoundTrip(r)
 	if err != nil {
@@ -133,6 +133,39 @@ func TestSidecarServesAndAdminSocketIsPrivate(t *testing.T) {
 	}
 }
 
+func TestHealthHasAListenerOfItsOwn(t *testing.T) {
+	s, mode := newTestSidecar(t, runFlags{
+		listen: []string{"127.0.0.1:0"}, healthListen: []string{"localhost:0"}, upstreams: []string{startSimulator(t)},
+	}, nil)
+	if status, err := s.start(); status != exitDone || err != nil {
+		t.Fatalf("status %d, error %v", status, err)
+	}
+	calls, health := s.urls()[0], urlsOf(healthName)[0]
+	for _, test := range []struct {
+		url    string
+		status int
+		body   string
+	}{
+		{health + "/readyz", http.StatusOK, `{"status":"ready"}` + "\n"},
+		{health + "/livez", http.StatusOK, `{"status":"live"}` + "\n"},
+		{health + "/v2/projects/_/agents", http.StatusNotFound, ""},
+		{health + "/", http.StatusNotFound, ""},
+	} {
+		if status, body := get(t, "", test.url, nil); status != test.status || body != test.body {
+			t.Errorf("%s: %d %q", test.url, status, body)
+		}
+	}
+	for _, path := range []string{"/readyz", "/livez"} {
+		if status, body := get(t, "", calls+path, nil); status != http.StatusNotFound || !strings.Contains(body, "NotConvoAI") {
+			t.Errorf("%s where calls come in: %d %s", path, status, body)
+		}
+	}
+	var text strings.Builder
+	if s.announce(&text, mode); !strings.Contains(text.String(), "; health on "+health+"\n") {
+		t.Errorf("the line at the start does not say where: %s", &text)
+	}
+}
+
 func TestAnnounceWarnsOfUnservedCallers(t *testing.T) {
 	for _, test := range []struct {
 		listen    string
@@ -143,7 +176,7 @@ func TestAnnounceWarnsOfUnservedCallers(t *testing.T) {
 		{"0.0.0.0:8080", nil, true},
 		{"0.0.0.0:8080", []string{"10.0.0.0/8"}, false},
 	} {
-		s := &sidecar{listen: []string{test.listen}}
+		s := &sidecar{server: server{listen: []string{test.listen}}}
 		s.settings.AllowFrom = test.allowFrom
 		var text strings.Builder
 		s.announce(&text, authMode{})
@@ -163,6 +196,19 @@ func TestStartSaysWhatIsUnusable(t *testing.T) {
 		s, _ := newTestSidecar(t, runFlags{listen: []string{ln.Addr().String()}}, nil)
 		status, err := s.start()
 		checkError(t, err, "--listen")
+		if status != exitFailed {
+			t.Errorf("status %d", status)
+		}
+	})
+	t.Run("taken port for the health", func(t *testing.T) {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		s, _ := newTestSidecar(t, runFlags{listen: []string{"127.0.0.1:0"}, healthListen: []string{ln.Addr().String()}}, nil)
+		status, err := s.start()
+		checkError(t, err, ln.Addr().String()+" is taken by another program: choose another address with --health-listen")
 		if status != exitFailed {
 			t.Errorf("status %d", status)
 		}
@@ -213,8 +259,12 @@ func TestAccessLogSaysWhatHappenedToCall(t *testing.T) {
 		{
 			"convoai_operation": "list", "convoai_upstream": host, "convoai_region": host,
 			"convoai_attempts": float64(1), "convoai_auth_mode": "app-credentials", "convoai_error": nil, "status": float64(200),
+			"convoai_app": testAppID[len(testAppID)-4:], "convoai_agent": nil,
 		},
-		{"convoai_error": "CallerNotAuthorized", "convoai_operation": "list", "convoai_upstream": nil, "status": float64(401)},
+		{
+			"convoai_error": "CallerNotAuthorized", "convoai_operation": "list", "convoai_upstream": nil, "status": float64(401),
+			"convoai_app": nil, "convoai_duration_connect": float64(0), "convoai_duration_upstream": float64(0),
+		},
 	} {
 		for key, value := range want {
 			if got, there := lines[i][key]; !there || got != value {
