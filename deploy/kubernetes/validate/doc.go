@@ -1,0 +1,2 @@
+// Package validate holds the tests of the manifests beside it.
+package validate
