@@ -77,7 +77,12 @@ func joinBody(channel, agent string) string {
 // preBuilt makes a token of appA that expires at a time.
 func preBuilt(t *testing.T, expiresAt time.Time) string {
 	t.Helper()
-	made, err := token.NewConvoAI(appA, "room", "1", 3600, 0)
+	return preBuiltFor(t, appA, expiresAt)
+}
+
+func preBuiltFor(t *testing.T, appID string, expiresAt time.Time) string {
+	t.Helper()
+	made, err := token.NewConvoAI(appID, "room", "1", 3600, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,18 +28,19 @@ var callLines = regexp.MustCompile(`(?m)^\{"(operation|began)".*\n?`)
 // Their names begin with the lab's, and they end with the test.
 type lab struct {
 	t    *testing.T
-	name string
+	name string // also of the image with the peers
+	dir  string // where ca.pem is
 }
 
 // dockerfile needs no registry.
 const dockerfile = `FROM scratch
-COPY caddy dockerpeer /
+COPY bin /
 COPY *.pem /tls/
 `
 
-// newLab builds the image, in which are caddy, dockerpeer and a certificate for
-// hosts.
-func newLab(t *testing.T, hosts ...string) *lab {
+// askDocker skips a test where Docker is not wanted or does not answer, and gives
+// the lab its name.
+func askDocker(t *testing.T) *lab {
 	t.Helper()
 	if os.Getenv("CONVOAI_DOCKER") != "1" {
 		t.Skip("Docker tests run with CONVOAI_DOCKER=1")
@@ -55,17 +56,39 @@ func newLab(t *testing.T, hosts ...string) *lab {
 
 	id := make([]byte, 4)
 	_, _ = rand.Read(id)
-	l := &lab{t: t, name: "convoai-test-" + hex.EncodeToString(id)}
-	dir := t.TempDir()
-	writeFile(t, filepath.Join(dir, "Dockerfile"), dockerfile)
-	l.certify(dir, hosts)
-	build := exec.Command("go", "build", "-ldflags", "-s -w", "-o", dir, "../cmd/caddy", "./dockerpeer")
+	return &lab{t: t, name: "convoai-test-" + hex.EncodeToString(id)}
+}
+
+// newLab builds the image, in which are dockerpeer, a certificate for hosts, and
+// caddy.
+func newLab(t *testing.T, hosts ...string) *lab {
+	t.Helper()
+	return askDocker(t).build(hosts, "./dockerpeer", "../cmd/caddy")
+}
+
+// newPeers is newLab without caddy.
+func newPeers(t *testing.T, hosts ...string) *lab {
+	t.Helper()
+	return askDocker(t).build(hosts, "./dockerpeer")
+}
+
+// build builds the image with the programs of packages.
+func (l *lab) build(hosts []string, packages ...string) *lab {
+	l.t.Helper()
+	l.dir = l.t.TempDir()
+	writeFile(l.t, filepath.Join(l.dir, "Dockerfile"), dockerfile)
+	l.certify(l.dir, hosts)
+	bin := filepath.Join(l.dir, "bin")
+	if err := os.Mkdir(bin, 0o755); err != nil {
+		l.t.Fatal(err)
+	}
+	build := exec.Command("go", append([]string{"build", "-ldflags", "-s -w", "-o", bin}, packages...)...)
 	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux")
 	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("building: %v\n%s", err, out)
+		l.t.Fatalf("building: %v\n%s", err, out)
 	}
-	t.Cleanup(func() { l.remove("image", "rm", "-f", l.name) })
-	l.docker("build", "-q", "-t", l.name, dir)
+	l.t.Cleanup(func() { l.remove("image", "rm", "-f", l.name) })
+	l.docker("build", "-q", "-t", l.name, l.dir)
 	return l
 }
 
@@ -140,14 +163,22 @@ func (l *lab) detach(container, network string) {
 	l.docker("network", "disconnect", l.of(network), l.of(container))
 }
 
-// create makes a container without any privilege, with its name as its alias in
-// the networks.
+// create makes a container of the peers' image without any privilege, with its name
+// as its alias in the networks.
 func (l *lab) create(name string, networks []string, command ...string) {
+	l.t.Helper()
+	l.createFrom(l.name, name, networks, []string{
+		"--tmpfs", "/tmp", "--user", "65534:65534",
+		"--env", "AGORA_APP_ID=" + appA, "--env", "AGORA_APP_CERTIFICATE=" + certificateA,
+	}, command...)
+}
+
+// createFrom makes a container of an image, with options, in the manner of create.
+func (l *lab) createFrom(image, name string, networks, options []string, command ...string) {
 	l.t.Helper()
 	args := []string{
 		"create", "--name", l.of(name), "--network", l.of(networks[0]), "--network-alias", name,
-		"--read-only", "--tmpfs", "/tmp", "--user", "65534:65534", "--cap-drop", "ALL", "--security-opt", "no-new-privileges",
-		"--env", "AGORA_APP_ID=" + appA, "--env", "AGORA_APP_CERTIFICATE=" + certificateA, l.name,
+		"--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges",
 	}
 	l.t.Cleanup(func() {
 		if l.t.Failed() {
@@ -155,6 +186,7 @@ func (l *lab) create(name string, networks []string, command ...string) {
 		}
 		l.remove("rm", "-f", "-v", l.of(name))
 	})
+	args = append(append(args, options...), image)
 	l.docker(append(args, command...)...)
 	for _, network := range networks[1:] {
 		l.attach(name, network, name)

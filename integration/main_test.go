@@ -37,6 +37,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	status := m.Run()
+	builtImages.remove()
 	if left := processes.left(); len(left) > 0 {
 		fmt.Fprintln(os.Stderr, "processes that no test has ended:", left)
 		return 1

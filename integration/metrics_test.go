@@ -15,9 +15,15 @@ import (
 // metrics handler at <PORT2> shows them.
 func (s *sidecar) metrics() map[string]float64 {
 	s.t.Helper()
-	a := s.send("GET", "http://127.0.0.1:"+s.other+"/metrics", "")
+	return metricsOf(s.t, s.send("GET", s.metricsURL(), ""))
+}
+
+func (s *sidecar) metricsURL() string { return "http://127.0.0.1:" + s.other + "/metrics" }
+
+func metricsOf(t *testing.T, a answer) map[string]float64 {
+	t.Helper()
 	if a.StatusCode != http.StatusOK {
-		s.t.Fatalf("the metrics answer %d", a.StatusCode)
+		t.Fatalf("the metrics answer %d", a.StatusCode)
 	}
 	values := map[string]float64{}
 	for line := range strings.Lines(a.body) {
@@ -28,7 +34,7 @@ func (s *sidecar) metrics() map[string]float64 {
 		at := strings.LastIndexByte(name, ' ')
 		value, err := strconv.ParseFloat(name[at+1:], 64)
 		if err != nil {
-			s.t.Fatalf("metric %s: %v", name[:at], err)
+			t.Fatalf("metric %s: %v", name[:at], err)
 		}
 		values[name[:at]] = value
 	}
@@ -37,7 +43,8 @@ func (s *sidecar) metrics() map[string]float64 {
 
 const metricsSite = "http://:<PORT2> {\n\tbind 127.0.0.1\n\tmetrics /metrics\n}\n"
 
-// The metrics say what the calls of the test imply, and a reload changes none.
+// The metrics say what the calls of the test imply, to two sites, and reloads change
+// none.
 func TestMetricsCountWhatHappens(t *testing.T) {
 	var refuse atomic.Bool
 	down := "https://127.0.0.1:" + freePort(t)
@@ -49,17 +56,20 @@ func TestMetricsCountWhatHappens(t *testing.T) {
 		}
 		_, _ = io.WriteString(w, okBody)
 	})
-	config := strings.Replace(global, "admin off", "admin unix/<DIR>/admin.sock", 1) +
-		siteAt("<PORT>", credentialsA, "upstream "+down+" https://127.0.0.1:"+up.port, "transport http {\n tls_trust_pool file <CA>\n}") + metricsSite
+	second := freePort(t)
+	config := strings.Replace(global, "admin off", "admin unix/<DIR>/admin.sock", 1) + metricsSite
+	for _, port := range []string{"<PORT>", second} {
+		config += siteAt(port, credentialsA, "max_body 100KiB", "upstream "+down+" https://127.0.0.1:"+up.port, "transport http {\n tls_trust_pool file <CA>\n}")
+	}
 	s := start(t, config, envA...)
 	dead, alive := strings.TrimPrefix(down, "https://"), "127.0.0.1:"+up.port
 
-	s.send("POST", joinA, joinBody("room", "1")) // fails over, and mints
-	s.send("POST", joinA, joinBody("room", "1")) // a hit
+	s.send("POST", joinA, joinBody("room", "1"))                            // fails over, and mints
+	s.send("POST", "http://127.0.0.1:"+second+joinA, joinBody("room", "1")) // a hit
 	s.send("POST", joinA, bareJoin("room-2"))
 	refuse.Store(true)
 	s.send("GET", listA, "") // mints, is refused, mints again
-	s.send("GET", "/elsewhere", "")
+	s.send("GET", "http://127.0.0.1:"+second+"/elsewhere", "")
 	s.send("DELETE", joinA, "")
 	want := map[string]float64{
 		`requests_total{code="200",operation="join"}`:                               3,
@@ -83,7 +93,7 @@ func TestMetricsCountWhatHappens(t *testing.T) {
 	}
 	check := func(when string) {
 		t.Helper()
-		got := s.metrics()
+		got := metricsOf(t, s.insist("GET", s.metricsURL(), ""))
 		for name, value := range want {
 			if seen, ok := got[name]; !ok || seen != value {
 				t.Errorf("%s: %s is %g (there: %v), want %g", when, name, seen, ok, value)
@@ -98,11 +108,11 @@ func TestMetricsCountWhatHappens(t *testing.T) {
 		}
 	}
 	check("after the calls")
-	for i := range 3 {
-		s.write(config + fmt.Sprintf("# %d\n", i))
-		if out, failed, status := s.exec(envA, "reload", "--adapter", "caddyfile", "--config", s.config, "--address", "unix/"+s.dir+"/admin.sock"); status != 0 {
-			t.Fatalf("reload: %s%s", out, failed)
-		}
+	for i := range 20 {
+		s.post(t, strings.ReplaceAll(config, "100KiB", itoa(200+i)+"KiB"))
 		check(fmt.Sprintf("after reload %d", i+1))
+	}
+	if shown := s.admin("/config/").content; !strings.Contains(shown, `"max_body":`+itoa(219*1024)) {
+		t.Error("the last reload has not taken effect")
 	}
 }

@@ -27,5 +27,7 @@ func listen(t testing.TB) net.Listener {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// It also keeps l: a listener that nobody refers to is closed by the collector.
+	t.Cleanup(func() { _ = l.Close() })
 	return l
 }

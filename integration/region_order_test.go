@@ -10,6 +10,9 @@ import (
 // Calls settle on the host that connections are made to the fastest, and stay
 // there; when the delays change, they follow, once.
 func TestCallsFollowTheFastestHost(t *testing.T) {
+	if raceDetector {
+		t.Skip("two minutes, in which the race detector sees what it sees in other tests")
+	}
 	t.Parallel()
 	const ms = time.Millisecond
 	// So far apart that what a busy machine adds changes no order.

@@ -43,31 +43,40 @@ func compare(b *testing.B, request []byte, baseName, base, name, directive strin
 	for _, connections := range []int{16, 64} {
 		b.Run(fmt.Sprintf("connections=%d", connections), func(b *testing.B) {
 			first, second := startPair(b, base, directive)
-			for _, address := range []string{first, second} {
-				drive(b, address, request, connections, time.Second) // warms up
-			}
-			// Short, so that what else the machine does comes and goes in both;
-			// and in either order, so that neither is always the second.
-			const round = 250 * time.Millisecond
-			var ratios, ours, theirs []float64
-			for b.Loop() {
-				for i := range 8 {
-					var rates [2]float64
-					for j := range rates {
-						which := (i + j) % 2
-						rates[which] = drive(b, []string{first, second}[which], request, connections, round)
-					}
-					theirs, ours = append(theirs, rates[0]), append(ours, rates[1])
-					ratios = append(ratios, rates[1]/rates[0])
-				}
-			}
-			slices.Sort(ratios)
-			b.ReportMetric(median(ratios), "ratio")
-			b.ReportMetric(ratios[len(ratios)*3/4]-ratios[len(ratios)/4], "spread")
-			b.ReportMetric(median(ours), name+"-req/s")
-			b.ReportMetric(median(theirs), baseName+"-req/s")
+			alternate(b, request, connections, [2]string{first, second}, [2]string{baseName, name})
 		})
 	}
+}
+
+// alternate drives two servers in turn, and reports how the second compares with
+// the first. It returns how many requests each has answered.
+func alternate(b *testing.B, request []byte, connections int, addresses, names [2]string) (answered [2]float64) {
+	b.Helper()
+	for i, address := range addresses { // warms up
+		answered[i] += drive(b, address, request, connections, time.Second)
+	}
+	// Short, so that what else the machine does comes and goes in both; and in
+	// either order, so that neither is always the second.
+	const round = 250 * time.Millisecond
+	var ratios, ours, theirs []float64
+	for b.Loop() {
+		for i := range 8 {
+			var rates [2]float64
+			for j := range rates {
+				which := (i + j) % 2
+				rates[which] = drive(b, addresses[which], request, connections, round)
+				answered[which] += rates[which] * round.Seconds()
+			}
+			theirs, ours = append(theirs, rates[0]), append(ours, rates[1])
+			ratios = append(ratios, rates[1]/rates[0])
+		}
+	}
+	slices.Sort(ratios)
+	b.ReportMetric(median(ratios), "ratio")
+	b.ReportMetric(ratios[len(ratios)*3/4]-ratios[len(ratios)/4], "spread")
+	b.ReportMetric(median(ours), names[1]+"-req/s")
+	b.ReportMetric(median(theirs), names[0]+"-req/s")
+	return answered
 }
 
 // benchDirective is the directive with a subdirective of its own.
@@ -114,8 +123,16 @@ http://:%s {
 	if err != nil {
 		b.Fatal(err)
 	}
+	startBench(b, binary, config, addresses...)
+	return addresses[0], addresses[1]
+}
+
+// startBench runs a binary with a Caddyfile until the benchmark ends, waits until it
+// listens, and returns its process ID.
+func startBench(b *testing.B, binary, config string, addresses ...string) (pid int) {
+	b.Helper()
 	cmd := exec.Command(binary, "run", "--config", config)
-	cmd.Env = []string{"HOME=" + dir, "AGORA_APP_ID=" + benchAppID, "AGORA_APP_CERTIFICATE=" + benchCertificate}
+	cmd.Env = []string{"HOME=" + filepath.Dir(config), "AGORA_APP_ID=" + benchAppID, "AGORA_APP_CERTIFICATE=" + benchCertificate}
 	if err := cmd.Start(); err != nil {
 		b.Fatal(err)
 	}
@@ -137,7 +154,7 @@ http://:%s {
 			time.Sleep(5 * time.Millisecond)
 		}
 	}
-	return addresses[0], addresses[1]
+	return cmd.Process.Pid
 }
 
 // The project of the vendor's published test vectors.

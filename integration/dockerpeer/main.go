@@ -1,6 +1,7 @@
 // Command dockerpeer is what stands at both ends of a sidecar in the Docker
 // tests: `dockerpeer upstream` is the simulated ConvoAI API, `dockerpeer client`
-// an application. Either prints a line of JSON for each call.
+// an application, `dockerpeer load` many. Each prints a line of JSON for each call.
+// The others look around in a container: `dockerpeer fetch`, `dial` and `search`.
 package main
 
 import (
@@ -16,9 +17,12 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	roles := map[string]func(context.Context, []string) error{"upstream": serve, "client": call}
+	roles := map[string]func(context.Context, []string) error{
+		"upstream": serve, "client": call, "load": load,
+		"fetch": fetch, "dial": dial, "search": search,
+	}
 	if len(os.Args) < 2 || roles[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: dockerpeer upstream|client [flags]")
+		fmt.Fprintln(os.Stderr, "usage: dockerpeer upstream|client|load|fetch|dial|search [flags]")
 		os.Exit(2)
 	}
 	if err := roles[os.Args[1]](ctx, os.Args[2:]); err != nil {
