@@ -54,7 +54,9 @@ var layers = []layer{
 		others: caddyModules,
 	},
 	{dir: ".", own: []string{"caddymodule/..."}},
-	{dir: "cmd/caddy", own: []string{"."}, others: []string{"github.com/caddyserver/caddy/v2"}},
+	{dir: "cmd/...", own: []string{"."}, others: []string{"github.com/caddyserver/caddy/v2"}},
+	{dir: "deploy/measure/stock", others: []string{"github.com/caddyserver/caddy/v2"}},
+	{dir: "deploy/...", own: []string{"api", "simulator"}},
 	{dir: "integration/corpus", own: []string{"token", "simulator"}, others: []string{"golang.org/x"}},
 	{dir: "integration/...", own: []string{"token", "token/legacy", "api", "simulator"}, tests: []string{"integration/corpus"}},
 }
@@ -62,6 +64,7 @@ var layers = []layer{
 // caddyModules are the modules that code for Caddy is written against. All but
 // golang-lru come with Caddy.
 var caddyModules = []string{
+	"github.com/KimMachineGun/automemlimit",
 	"github.com/caddyserver",
 	"github.com/dustin/go-humanize",
 	"github.com/hashicorp/golang-lru/v2",
@@ -73,15 +76,19 @@ var caddyModules = []string{
 }
 
 // testModules are what tests alone may import beyond what their package may:
-// a second implementation of the vendor's tokens, and Caddy's own test kit.
+// a second implementation of the vendor's tokens, Caddy's own test kit, and what
+// OpenTelemetry exports.
 var testModules = []string{
 	"github.com/AgoraIO-Community/go-tokenbuilder",
 	"github.com/caddyserver",
 	"github.com/hashicorp/golang-lru/v2",
 	"github.com/klauspost/compress",
 	"github.com/prometheus",
+	"go.opentelemetry.io",
 	"go.uber.org/zap",
+	"go.yaml.in/yaml",
 	"golang.org/x",
+	"google.golang.org/protobuf",
 }
 
 func TestPackagesImportOnlyLayersBelow(t *testing.T) {
@@ -107,7 +114,7 @@ func TestStructureRuleSeesThePackages(t *testing.T) {
 	for _, file := range goFiles(t) {
 		seen[path.Dir(file)] = true
 	}
-	for _, dir := range []string{".", "api", "cache", "caddymodule", "cmd/caddy", "region", "simulator", "token"} {
+	for _, dir := range []string{".", "api", "cache", "caddymodule", "cmd/caddy", "cmd/caddy-slim", "region", "simulator", "token"} {
 		if !seen[dir] {
 			t.Errorf("no Go file seen in %s", dir)
 		}
