@@ -20,8 +20,7 @@ type Path struct {
 	AgentID     string
 	PhoneNumber string
 
-	template string
-	methods  []*Operation
+	*pathTemplate
 }
 
 // ParsePath recognises the path of a ConvoAI request. It takes the path as it
@@ -65,7 +64,7 @@ func ParsePath(escaped string) (p Path, ok bool) {
 
 // Operation returns the operation that method asks for on p.
 func (p *Path) Operation(method string) (*Operation, bool) {
-	for _, op := range p.methods {
+	for _, op := range p.operations {
 		if op.Method == method {
 			return op, true
 		}
@@ -76,8 +75,8 @@ func (p *Path) Operation(method string) (*Operation, bool) {
 // Allow returns the value of the Allow header for p: its methods, in the order
 // of the vendor's reference.
 func (p *Path) Allow() string {
-	methods := make([]string, len(p.methods))
-	for i, op := range p.methods {
+	methods := make([]string, len(p.operations))
+	for i, op := range p.operations {
 		methods[i] = op.Method
 	}
 	return strings.Join(methods, ", ")
@@ -88,9 +87,9 @@ func (p *Path) Allow() string {
 // prefix is [PrefixGlobal] or [PrefixCN].
 func (p *Path) Canonical(prefix string) string {
 	var b strings.Builder
-	b.Grow(len(prefix) + len(p.template) + len(p.AppID) + len(p.AgentID) + len(p.PhoneNumber))
+	b.Grow(len(prefix) + len(p.text) + len(p.AppID) + len(p.AgentID) + len(p.PhoneNumber))
 	b.WriteString(prefix)
-	for _, segment := range split(p.template) {
+	for _, segment := range p.segments {
 		b.WriteByte('/')
 		switch segment {
 		case "{appid}":
@@ -133,7 +132,7 @@ func (t *pathTemplate) match(segments []string) (Path, bool) {
 	if len(segments) != len(t.segments) {
 		return Path{}, false
 	}
-	p := Path{template: t.text, methods: t.operations}
+	p := Path{pathTemplate: t}
 	for i, want := range t.segments {
 		if want[0] != '{' {
 			if segments[i] != want {

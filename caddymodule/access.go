@@ -100,7 +100,7 @@ func (p *accessPolicy) hostAllowed(r *http.Request) bool {
 	if host == "localhost" || region.VendorHost(host) {
 		return true
 	}
-	if addr, err := netip.ParseAddr(host); err == nil && addr.Unmap().IsLoopback() {
+	if addr, ok := addressOf(host); ok && addr.Unmap().IsLoopback() {
 		return true
 	}
 	return p.serverNames(r)[host]
@@ -189,8 +189,18 @@ func hostOf(header string) string {
 
 // normalHost returns a name in lower case, and an address as it is written best.
 func normalHost(host string) string {
-	if addr, err := netip.ParseAddr(host); err == nil {
+	if addr, ok := addressOf(host); ok {
 		return addr.String()
 	}
 	return strings.ToLower(host)
+}
+
+// addressOf returns the address that host is, if it is one. What can be none is not
+// parsed, as every request's host comes by here and an error costs more than a look.
+func addressOf(host string) (netip.Addr, bool) {
+	if strings.IndexByte(host, ':') < 0 && (host == "" || host[len(host)-1] < '0' || host[len(host)-1] > '9') {
+		return netip.Addr{}, false
+	}
+	addr, err := netip.ParseAddr(host)
+	return addr, err == nil
 }

@@ -96,20 +96,19 @@ func (g *Gate) readBody(w http.ResponseWriter, r *http.Request, room int) ([]byt
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil, nil
 	}
-	limited := http.MaxBytesReader(w, r.Body, g.MaxBody)
-	if r.ContentLength >= 0 && r.ContentLength <= trustedLength {
+	if r.ContentLength >= 0 && r.ContentLength <= min(trustedLength, g.MaxBody) {
 		body := make([]byte, r.ContentLength, int(r.ContentLength)+max(room, 1))
-		if _, err := io.ReadFull(limited, body); err != nil {
+		if _, err := io.ReadFull(r.Body, body); err != nil {
 			return body, err
 		}
 		// Of HTTP/2, the end is said beside the length, and both have to agree.
-		if _, err := io.ReadFull(limited, body[len(body):len(body)+1]); err != io.EOF {
+		if _, err := io.ReadFull(r.Body, body[len(body):len(body)+1]); err != io.EOF {
 			return body, cmp.Or(err, errBodyLonger)
 		}
 		return body, nil
 	}
 	buffer := bytes.NewBuffer(make([]byte, 0, trustedLength))
-	_, err := buffer.ReadFrom(limited)
+	_, err := buffer.ReadFrom(http.MaxBytesReader(w, r.Body, g.MaxBody))
 	return buffer.Bytes(), err
 }
 

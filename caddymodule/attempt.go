@@ -1,12 +1,14 @@
 package caddymodule
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"net/url"
 	"strings"
 	"syscall"
 	"time"
@@ -24,9 +26,15 @@ import (
 type attempt struct {
 	context.Context // ends with the caller's, or by cancel
 	cancel          context.CancelCauseFunc
-	*attendance     // of an attempt that does not end with its caller; or nil
+	attendance      // of an attempt that does not end with its caller
 
 	endpoint region.Endpoint
+	content  []byte // what is sent
+
+	// What the request is made of, here so that all of it is allocated at once.
+	url           url.URL
+	body          bytes.Reader
+	authorization [1]string
 
 	timeout     time.Duration
 	timer       *time.Timer // runs from the connection to the response header
@@ -35,9 +43,9 @@ type attempt struct {
 	since       time.Time   // when it began to ask for that one
 	got         time.Time   // when it had that one
 
-	timing *timing     // of the call
-	span   trace.Span  // nil where the request is not traced
-	answer *answerBody // nil until it has one
+	timing *timing    // of the call
+	span   trace.Span // nil where the request is not traced
+	answer answerBody // once it has one
 }
 
 type endpointKey struct{}
@@ -68,7 +76,7 @@ var (
 
 // begin starts an attempt at the call's present endpoint.
 func (t *Transport) begin(ctx context.Context, call *Call) *attempt {
-	a := &attempt{endpoint: call.endpoint, timeout: t.responseTimeout, timing: &call.timing}
+	a := &attempt{endpoint: call.endpoint, content: call.body, timeout: t.responseTimeout, timing: &call.timing}
 	a.trace(ctx, call)
 	call.sends++
 	if call.operation.Repeatable {
@@ -94,22 +102,54 @@ func (a *attempt) getConn(string) {
 	if a.connected || a.since.IsZero() {
 		a.connected, a.since = false, now
 	}
-	// A request with a body has come to its end before, in rewind.
+	// A request with a body has come to its end before, in getBody.
 	if a.connections >= maxConnections || now.Sub(a.since) > contention {
 		a.cancel(errNoConnection)
 	}
 }
 
-// rewind returns getBody, which net/http calls to repeat a request, with an end.
-// Nothing has been carried out then, and nothing is on its way, which cannot be
-// said of a request that is cancelled while it gets a connection.
-func (a *attempt) rewind(getBody func() (io.ReadCloser, error)) func() (io.ReadCloser, error) {
-	return func() (io.ReadCloser, error) {
-		if a.connections >= maxConnections {
-			return nil, errNoConnection
-		}
-		return getBody()
+// request makes the request of a: everything in it comes from c, the configuration
+// or the allow-listed headers of the caller.
+func (a *attempt) request(c *Call, caller http.Header) *http.Request {
+	a.url = url.URL{
+		Scheme:   a.endpoint.Scheme,
+		Host:     a.endpoint.URLHost(),
+		Path:     c.path.Canonical(c.prefix),
+		RawQuery: c.query,
 	}
+	a.authorization[0] = c.credential.header
+	r := &http.Request{
+		Method:        c.operation.Method,
+		URL:           &a.url,
+		Host:          a.endpoint.HostHeader(),
+		Proto:         "HTTP/1.1",
+		ProtoMajor:    1,
+		ProtoMinor:    1,
+		Header:        c.headers.outgoing(caller),
+		ContentLength: int64(len(a.content)),
+		Body:          http.NoBody,
+	}
+	if len(a.content) > 0 {
+		a.body.Reset(a.content)
+		r.Body, r.GetBody = io.NopCloser(&a.body), a.getBody
+	}
+	if c.completed {
+		deleteDigests(r.Header)
+	}
+	r.Header["Authorization"] = a.authorization[:]
+	return r.WithContext(a)
+}
+
+// getBody lets net/http send again what never left on a connection that turned out to
+// be closed. It would also have it repeat a POST that carries an idempotency key,
+// which the header policy lets nobody send. There is an end to it: nothing has been
+// carried out then, and nothing is on its way, which cannot be said of a request that
+// is cancelled while it gets a connection.
+func (a *attempt) getBody() (io.ReadCloser, error) {
+	if a.connections >= maxConnections {
+		return nil, errNoConnection
+	}
+	return io.NopCloser(bytes.NewReader(a.content)), nil
 }
 
 func (a *attempt) gotConn(info httptrace.GotConnInfo) {
@@ -146,11 +186,8 @@ func (t *Transport) try(r *http.Request, call *Call) (*http.Response, error) {
 	}
 	a := t.begin(r.Context(), call)
 	call.attempt = a
-	request := call.request(a, r.Header)
+	request := a.request(call, r.Header)
 	a.propagate(request.Header, call.headers)
-	if request.GetBody != nil {
-		request.GetBody = a.rewind(request.GetBody)
-	}
 	res, err := t.http.Transport.RoundTrip(request)
 	cause := a.end()
 	if err == nil {
@@ -158,8 +195,8 @@ func (t *Transport) try(r *http.Request, call *Call) (*http.Response, error) {
 			err = errSwitched
 		}
 		if err == nil {
-			a.answer = &answerBody{ReadCloser: res.Body, attempt: a, encoding: res.Header.Get("Content-Encoding")}
-			res.Body = a.answer
+			a.answer = answerBody{ReadCloser: res.Body, attempt: a, encoding: res.Header.Get("Content-Encoding")}
+			res.Body = &a.answer
 			a.traceAnswer(res)
 			if movesOn(res.StatusCode) {
 				call.blame(region.Unavailable)

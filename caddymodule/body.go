@@ -16,10 +16,14 @@ type answerBody struct {
 	attempt  *attempt
 	encoding string // its Content-Encoding
 
-	head  []byte // what was read, up to unattendedBody, for the log
-	whole bool   // it has come while the caller was there
+	head  []byte    // what was read, up to unattendedBody, for the log
+	few   [256]byte // of head: most answers are short
+	whole bool      // it has come while the caller was there
 
-	gone func() // once it is passed on: logs that the caller has gone
+	// Once it is passed on: whose it is, for the log if the caller goes.
+	transport *Transport
+	call      *Call
+	status    int
 }
 
 // Read implements io.Reader.
@@ -32,7 +36,10 @@ func (b *answerBody) Read(p []byte) (int, error) {
 	}
 	n, err := b.read(p)
 	a.timer.Stop()
-	if a.attendance != nil {
+	if a.caller != nil {
+		if b.head == nil {
+			b.head = b.few[:0]
+		}
 		b.head = append(b.head, p[:min(n, unattendedBody-len(b.head))]...)
 		b.whole = b.whole || err == io.EOF && !a.alone()
 	}
@@ -64,9 +71,9 @@ func (b *answerBody) beginning() []byte {
 
 // Close implements io.Closer.
 func (b *answerBody) Close() error {
-	if gone := b.gone; gone != nil && !b.whole && b.attempt.alone() {
-		b.gone = nil
-		gone()
+	if call := b.call; call != nil && !b.whole && b.attempt.alone() {
+		b.call = nil
+		b.transport.logUnattended(call, zap.Int("status", b.status), call.agentID(b.encoding, b.beginning()))
 	}
 	b.attempt.unattend()
 	b.attempt.traceEnd()
@@ -76,9 +83,7 @@ func (b *answerBody) Close() error {
 // passOn has the log tell if the caller of call goes before it has res.
 func (t *Transport) passOn(call *Call, res *http.Response) *http.Response {
 	if body, ok := res.Body.(*answerBody); ok {
-		body.gone = func() {
-			t.logUnattended(call, zap.Int("status", res.StatusCode), call.agentID(body.encoding, body.beginning()))
-		}
+		body.transport, body.call, body.status = t, call, res.StatusCode
 	}
 	return res
 }

@@ -1,16 +1,15 @@
 package caddymodule
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
 	"github.com/caddy-convoai/convoai/api"
 	"github.com/caddy-convoai/convoai/region"
@@ -50,6 +49,9 @@ type Call struct {
 	cause    region.Cause    // why the last attempt failed
 	outcome  outcome         // of the last attempt
 	failures []string        // of all attempts, for the log: host and cause
+
+	first [1]*reverseproxy.Upstream // of the first attempt: few calls have more
+	named reverseproxy.Upstream     // that first holds
 
 	unavailable   *http.Response // the last 502, 503 or 504 that moved the call on
 	maybeReceived bool           // an attempt broke after sending: an upstream may have carried the call out
@@ -110,6 +112,17 @@ func (c *Call) next() (e region.Endpoint, ok bool) {
 	return e, ok
 }
 
+// upstream returns e, the endpoint of the present attempt, as the reverse proxy wants
+// it. It may keep one to itself for long, so that each attempt has its own.
+func (c *Call) upstream(e region.Endpoint) []*reverseproxy.Upstream {
+	if c.attempts > 1 {
+		return []*reverseproxy.Upstream{{Dial: e.Address()}}
+	}
+	c.named.Dial = e.Address()
+	c.first[0] = &c.named
+	return c.first[:]
+}
+
 func (c *Call) metrics() *metrics { return c.project.state.metrics }
 
 // hasMore reports whether there is another endpoint to try, and time to. If so,
@@ -136,39 +149,14 @@ func (c *Call) renewCredential(ctx context.Context) error {
 	return nil
 }
 
-// request makes the request of one attempt: everything in it comes from c, the
-// configuration or the allow-listed headers of the caller.
-func (c *Call) request(ctx context.Context, caller http.Header) *http.Request {
-	r := &http.Request{
-		Method: c.operation.Method,
-		URL: &url.URL{
-			Scheme:   c.endpoint.Scheme,
-			Host:     c.endpoint.URLHost(),
-			Path:     c.path.Canonical(c.prefix),
-			RawQuery: c.query,
-		},
-		Host:          c.endpoint.HostHeader(),
-		Proto:         "HTTP/1.1",
-		ProtoMajor:    1,
-		ProtoMinor:    1,
-		Header:        c.headers.outgoing(caller),
-		ContentLength: int64(len(c.body)),
-		Body:          http.NoBody,
-	}
-	if len(c.body) > 0 {
-		// GetBody lets net/http send again what never left on a connection that
-		// turned out to be closed. It would also have it repeat a POST that
-		// carries an idempotency key, which the header policy lets nobody send.
-		r.GetBody = func() (io.ReadCloser, error) {
-			return io.NopCloser(bytes.NewReader(c.body)), nil
-		}
-		r.Body, _ = r.GetBody()
-	}
-	if c.completed {
-		deleteDigests(r.Header)
-	}
-	r.Header["Authorization"] = []string{c.credential.header}
-	return r.WithContext(ctx)
+// toProxy returns the caller's request as the reverse proxy gets it: without the
+// body, which is sent from c, and as if it had come through a socket, so that no
+// X-Forwarded headers are made, which the transport would leave out.
+func (c *Call) toProxy(r *http.Request) *http.Request {
+	r = r.WithContext(r.Context()) // a copy
+	r.Body, r.ContentLength, r.TransferEncoding, r.Trailer = nil, 0, nil, nil
+	r.RemoteAddr = "@"
+	return r
 }
 
 // end says that the gate is done with c. Whatever was left of its last attempt has
@@ -183,7 +171,7 @@ func (c *Call) end() {
 // agent returns the agent that c is about: that of the path, or where there is none
 // that of the answer, as far as it has been read.
 func (c *Call) agent() string {
-	if c.path.AgentID != "" || c.attempt == nil || c.attempt.answer == nil {
+	if c.path.AgentID != "" || c.attempt == nil || c.attempt.answer.ReadCloser == nil {
 		return c.path.AgentID
 	}
 	return c.agentID(c.attempt.answer.encoding, c.attempt.answer.head)

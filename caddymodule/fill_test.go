@@ -65,7 +65,7 @@ func pass(t *testing.T, g *Gate, path, body string, headers ...string) passed {
 	s := passed{answer: httptest.NewRecorder()}
 	err := g.ServeHTTP(s.answer, r, caddyhttp.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
 		call := callOf(r.Context())
-		s.Request = call.request(r.Context(), r.Header)
+		s.Request = (&attempt{Context: r.Context(), content: call.body}).request(call, r.Header)
 		read, err := io.ReadAll(s.Request.Body)
 		s.body = string(read)
 		again, _ := s.Request.GetBody()

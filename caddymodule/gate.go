@@ -221,7 +221,7 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 			g.countAnswered(r, call)
 		}
 	}()
-	err := next.ServeHTTP(w, r)
+	err := next.ServeHTTP(w, call.toProxy(r))
 	returned = true
 	if err == nil {
 		g.countAnswered(r, call)

@@ -143,7 +143,7 @@ func newHeaderPolicy(names []string) (*headerPolicy, error) {
 // outgoing returns the headers of caller that go upstream, with the marker of
 // this sidecar.
 func (p *headerPolicy) outgoing(caller http.Header) http.Header {
-	out := make(http.Header, len(caller)+2)
+	out := make(http.Header, 8) // which is cheap, and few send more
 	for name, values := range caller {
 		if p.passes(name) {
 			out[name] = values

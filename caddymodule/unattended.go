@@ -46,8 +46,8 @@ var (
 
 // attendance is the watch over the caller of an attempt that may outlive it.
 type attendance struct {
-	caller     context.Context
-	unattended *atomic.Int32 // how many calls go on without their callers
+	caller     context.Context // nil: it does not
+	unattended *atomic.Int32   // how many calls go on without their callers
 	stop       func() bool
 
 	mu      sync.Mutex // guards what follows
@@ -57,7 +57,7 @@ type attendance struct {
 
 // attend has a outlive its caller once it is sent.
 func (a *attempt) attend(caller context.Context, unattended *atomic.Int32) {
-	a.attendance = &attendance{caller: caller, unattended: unattended, phase: notSent}
+	a.caller, a.unattended, a.phase = caller, unattended, notSent
 	if caller.Err() != nil {
 		a.cancel(errCallerGone)
 	}
@@ -85,7 +85,7 @@ func (a *attempt) callerGone() {
 
 // enters says how far a has come.
 func (a *attempt) enters(phase outcome) {
-	if a.attendance == nil {
+	if a.caller == nil {
 		return
 	}
 	a.mu.Lock()
@@ -100,15 +100,15 @@ func (a *attempt) enters(phase outcome) {
 // abandoned reports whether a was given up because its caller has gone. What was
 // let finish was not, however it ended.
 func (a *attempt) abandoned(cause error) bool {
-	return a.attendance == nil || errors.Is(cause, errCallerGone)
+	return a.caller == nil || errors.Is(cause, errCallerGone)
 }
 
 // alone reports whether the caller has gone that a may outlive.
-func (a *attempt) alone() bool { return a.attendance != nil && a.caller.Err() != nil }
+func (a *attempt) alone() bool { return a.caller != nil && a.caller.Err() != nil }
 
 // unattend ends the watch over the caller.
 func (a *attempt) unattend() {
-	if a.attendance != nil {
+	if a.caller != nil {
 		a.stop()
 	}
 }

@@ -90,7 +90,7 @@ func (u *Upstreams) GetUpstreams(r *http.Request) ([]*reverseproxy.Upstream, err
 	if !ok {
 		return nil, nil
 	}
-	return []*reverseproxy.Upstream{{Dial: e.Address()}}, nil
+	return call.upstream(e), nil
 }
 
 // nowhere is an upstream address for requests that our transport answers itself.

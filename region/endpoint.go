@@ -25,10 +25,17 @@ type Endpoint struct {
 	// Proxied says that connections are made by a forward proxy. What becomes of
 	// them, and of those that are made from here, says nothing of the others.
 	Proxied bool
+
+	address string // of an endpoint of a Group, that every call asks for
 }
 
 // Address returns what to dial: host and port.
-func (e Endpoint) Address() string { return net.JoinHostPort(e.Host, e.Port) }
+func (e Endpoint) Address() string {
+	if e.address != "" {
+		return e.address
+	}
+	return net.JoinHostPort(e.Host, e.Port)
+}
 
 // URLHost returns the host part of a URL of e, without the scheme's own port.
 func (e Endpoint) URLHost() string {

@@ -56,9 +56,10 @@ const globalRegion = "global"
 // newGroup returns a group whose hosts are those that t knows, or new ones. The
 // tracker's mu is held.
 func newGroup(t *Tracker, key string, endpoints []Endpoint) *Group {
-	g := &Group{tracker: t, key: key, endpoints: endpoints}
+	g := &Group{tracker: t, key: key, endpoints: slices.Clone(endpoints)}
 	now := t.clock()
-	for _, e := range endpoints {
+	for i, e := range endpoints {
+		g.endpoints[i].address = e.Address()
 		h := t.hosts[keyOf(e)]
 		if h == nil {
 			h = newHost(e, now)
