@@ -32,7 +32,7 @@ type Body struct {
 	Session Session
 
 	raw     []byte
-	channel string // properties.channel as it is written there
+	channel string // properties.channel as it is written there, if it is to be filled in
 	gaps    []gap  // in the order of their places
 	few     [1]gap // most bodies lack a token alone
 }
@@ -87,7 +87,7 @@ func ParseBody(op *Operation, body []byte) (*Body, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Body{Session: session, raw: body, channel: strings.Clone(m[0].Raw)}
+	b := &Body{Session: session, raw: body}
 	b.gaps = b.few[:0]
 	in := placeIn(properties, end)
 	b.lack(&in, "token", m[2], newToken, session.Account)
@@ -96,6 +96,9 @@ func ParseBody(op *Operation, body []byte) (*Body, error) {
 		if err := b.readGateway(sip); err != nil {
 			return nil, err
 		}
+	}
+	if slices.ContainsFunc(b.gaps, func(g gap) bool { return g.value == channel }) {
+		b.channel = strings.Clone(m[0].Raw)
 	}
 	slices.SortStableFunc(b.gaps, func(x, y gap) int { return cmp.Compare(x.start, y.start) })
 	return b, nil
@@ -115,7 +118,7 @@ func (b *Body) readGateway(sip gjson.Result) error {
 	if !ok {
 		return ErrGatewayAccount
 	}
-	b.lack(&in, "rtc_token", m[1], newToken, account)
+	b.lack(&in, "rtc_token", m[1], newToken, strings.Clone(account))
 	return nil
 }
 

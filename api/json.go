@@ -5,6 +5,7 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+	"unsafe"
 
 	"github.com/tidwall/gjson"
 )
@@ -14,12 +15,13 @@ import (
 const MaxDepth = 512
 
 // parseObject reads body as one JSON object. Offsets in the result are those in
-// body.
+// body. Its strings may be in body's memory, as a copy of every body would cost more
+// than all that is read of it: what is kept has to be cloned.
 func parseObject(body []byte) (gjson.Result, error) {
 	if tooDeep(body) || !utf8.Valid(body) || !gjson.ValidBytes(body) {
 		return gjson.Result{}, ErrNotJSON
 	}
-	root := gjson.ParseBytes(body)
+	root := gjson.Parse(unsafe.String(unsafe.SliceData(body), len(body)))
 	if !root.IsObject() {
 		return gjson.Result{}, ErrNotJSON
 	}

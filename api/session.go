@@ -63,7 +63,8 @@ func sessionOf(channel, uid gjson.Result) (Session, error) {
 	if !ok {
 		return Session{}, ErrAccount
 	}
-	return Session{Channel: strings.Clone(channel.Str), Account: strings.Clone(account)}, nil
+	both := channel.Str + account // one copy
+	return Session{Channel: both[:len(channel.Str)], Account: both[len(channel.Str):]}, nil
 }
 
 // accountOf reads the uid of whom a token is for.

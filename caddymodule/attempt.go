@@ -32,6 +32,7 @@ type attempt struct {
 	content  []byte // what is sent
 
 	// What the request is made of, here so that all of it is allocated at once.
+	detached      detached
 	url           url.URL
 	body          bytes.Reader
 	authorization [1]string
@@ -47,6 +48,14 @@ type attempt struct {
 	span   trace.Span // nil where the request is not traced
 	answer answerBody // once it has one
 }
+
+// detached is a context that does not end with the one whose values it has: what
+// context.WithoutCancel makes, as a part of something else.
+type detached struct{ context.Context }
+
+func (*detached) Deadline() (time.Time, bool) { return time.Time{}, false }
+func (*detached) Done() <-chan struct{}       { return nil }
+func (*detached) Err() error                  { return nil }
 
 type endpointKey struct{}
 
@@ -82,7 +91,8 @@ func (t *Transport) begin(ctx context.Context, call *Call) *attempt {
 	if call.operation.Repeatable {
 		a.Context, a.cancel = context.WithCancelCause(ctx)
 	} else {
-		a.Context, a.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+		a.detached.Context = ctx
+		a.Context, a.cancel = context.WithCancelCause(&a.detached)
 		a.attend(ctx, &call.project.state.unattended)
 	}
 	trace := httptrace.ContextClientTrace(ctx) // the reverse proxy makes one for each attempt

@@ -50,8 +50,10 @@ type Call struct {
 	outcome  outcome         // of the last attempt
 	failures []string        // of all attempts, for the log: host and cause
 
-	first [1]*reverseproxy.Upstream // of the first attempt: few calls have more
-	named reverseproxy.Upstream     // that first holds
+	// What the reverse proxy gets, here so that all of it is allocated at once.
+	proxied http.Request
+	first   [1]*reverseproxy.Upstream // of the first attempt: few calls have more
+	named   reverseproxy.Upstream     // that first holds
 
 	unavailable   *http.Response // the last 502, 503 or 504 that moved the call on
 	maybeReceived bool           // an attempt broke after sending: an upstream may have carried the call out
@@ -153,7 +155,8 @@ func (c *Call) renewCredential(ctx context.Context) error {
 // body, which is sent from c, and as if it had come through a socket, so that no
 // X-Forwarded headers are made, which the transport would leave out.
 func (c *Call) toProxy(r *http.Request) *http.Request {
-	r = r.WithContext(r.Context()) // a copy
+	c.proxied = *r
+	r = &c.proxied
 	r.Body, r.ContentLength, r.TransferEncoding, r.Trailer = nil, 0, nil, nil
 	r.RemoteAddr = "@"
 	return r

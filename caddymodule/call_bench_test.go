@@ -3,12 +3,14 @@ package caddymodule
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -62,9 +64,11 @@ func BenchmarkCall(b *testing.B) {
 			for b.Loop() {
 				r.Body = io.NopCloser(strings.NewReader(body))
 				w := &benchWriter{header: make(http.Header)}
-				if server.ServeHTTP(w, r); w.status != http.StatusOK {
+				ctx, cancel := context.WithCancel(b.Context()) // as net/http makes one for each request
+				if server.ServeHTTP(w, r.WithContext(ctx)); w.status != http.StatusOK {
 					b.Fatalf("answered %d", w.status)
 				}
+				cancel()
 			}
 		})
 	}
@@ -97,6 +101,9 @@ func (w *benchWriter) Header() http.Header         { return w.header }
 func (w *benchWriter) Write(p []byte) (int, error) { return len(p), nil }
 func (w *benchWriter) WriteHeader(status int)      { w.status = status }
 func (w *benchWriter) Flush()                      {}
+
+func (w *benchWriter) SetReadDeadline(time.Time) error  { return nil }
+func (w *benchWriter) SetWriteDeadline(time.Time) error { return nil }
 
 // benchUpstream answers every request with a small JSON body, without allocating,
 // and returns its address.
