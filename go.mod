@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/AgoraIO-Community/go-tokenbuilder v1.4.0
+	github.com/HdrHistogram/hdrhistogram-go v1.2.0
 	github.com/KimMachineGun/automemlimit v1.0.0
 	github.com/caddyserver/caddy/v2 v2.11.9
 	github.com/dustin/go-humanize v1.1.0
