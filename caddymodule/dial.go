@@ -42,6 +42,7 @@ func (t *Transport) guardDial() error {
 		inner.TLSClientConfig = new(tls.Config)
 	}
 	inner.TLSClientConfig.MinVersion = max(inner.TLSClientConfig.MinVersion, tls.VersionTLS12)
+	inner.TLSClientConfig.ClientSessionCache = tls.NewLRUClientSessionCache(sessions)
 	if t.proxied {
 		return nil // connections go to the proxy, which was configured
 	}

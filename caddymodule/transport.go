@@ -42,8 +42,9 @@ type Transport struct {
 	// environment (network_proxy none), does not ask for compression, and
 	// closes idle connections after 15s, before the vendor does, and any
 	// connection on which the other end has confirmed nothing for 5s (not with
-	// a probe_interval of its own). The timeouts that it leaves open are those
-	// of the convoai app.
+	// a probe_interval of its own), keeps up to 256 idle ones per host, and
+	// collects 16KiB before it writes. The timeouts that it leaves open are
+	// those of the convoai app.
 	TransportRaw json.RawMessage `json:"transport,omitempty" caddy:"namespace=http.reverse_proxy.transport inline_key=protocol"`
 
 	http            *reverseproxy.HTTPTransport
@@ -64,6 +65,14 @@ const (
 // idleConnTimeout keeps idle connections shorter than the vendor does, so that
 // a call seldom meets one that is just being closed.
 const idleConnTimeout = 15 * time.Second
+
+// writeBufferSize lets a join with a long prompt go out in one write, and as one
+// record of TLS, which holds 16 KiB.
+const writeBufferSize = 16 << 10
+
+// sessions is how many upstreams TLS sessions are kept of, to be resumed by later
+// connections: more than an area has names.
+const sessions = 64
 
 // CaddyModule returns the Caddy module information.
 func (Transport) CaddyModule() caddy.ModuleInfo {
@@ -176,6 +185,7 @@ func setTransportDefaults(h *reverseproxy.HTTPTransport, s Settings) {
 	}
 	setDefault(&h.KeepAlive.IdleConnTimeout, caddy.Duration(idleConnTimeout))
 	setDefault(&h.KeepAlive.MaxIdleConnsPerHost, 256)
+	setDefault(&h.WriteBufferSize, writeBufferSize)
 	if h.Compression == nil {
 		off := false
 		h.Compression = &off

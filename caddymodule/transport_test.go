@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"net/http/httptrace"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -573,4 +574,66 @@ func TestMaxBodyIsBounded(t *testing.T) {
 			t.Errorf("max_body %d: %v", test.size, err)
 		}
 	}
+}
+
+// A connection that follows another to the same host resumes its TLS session.
+func TestTLSSessionsAreResumed(t *testing.T) {
+	var resumed []bool
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		resumed = append(resumed, r.TLS.DidResume)
+		w.Header().Set("Connection", "close")
+	}))
+	t.Cleanup(server.Close)
+	carrier := provisioned(t)
+	carrier.http.Transport.TLSClientConfig.RootCAs = server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
+	p, clock := mustProject(t, withCertificate())
+	g := testGate(t, clock, p)
+	g.endpoints = endpoints(t, server.URL)
+	for range 2 {
+		carry(t, g, carrier, http.MethodGet, "/v2/projects/_/agents", "", func(_ *Call, _ *http.Response, err error) {
+			if err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	if !slices.Equal(resumed, []bool{false, true}) {
+		t.Errorf("resumed: %t", resumed)
+	}
+}
+
+// A join with a prompt of 12 KiB leaves in one piece.
+func TestLongJoinIsWrittenAtOnce(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+	}))
+	t.Cleanup(server.Close)
+	carrier := provisioned(t)
+	var writes atomic.Int32
+	dial := carrier.http.Transport.DialContext
+	carrier.http.Transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		return &counting{conn, &writes}, err
+	}
+	p, clock := mustProject(t, withCertificate())
+	g := testGate(t, clock, p)
+	g.endpoints = endpoints(t, server.URL)
+	body := `{"name":"a","properties":{"channel":"one","token":"given","agent_rtc_uid":"1","llm":"` + strings.Repeat("x", 12<<10) + `"}}`
+	carry(t, g, carrier, http.MethodPost, joinPath, body, func(_ *Call, _ *http.Response, err error) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+	if n := writes.Load(); n != 1 {
+		t.Errorf("%d writes", n)
+	}
+}
+
+type counting struct {
+	net.Conn
+	writes *atomic.Int32
+}
+
+func (c *counting) Write(p []byte) (int, error) {
+	c.writes.Add(1)
+	return c.Conn.Write(p)
 }
