@@ -48,12 +48,11 @@ func (benchSource) Mint(context.Context, benchKey) (Credential[*string], error) 
 // golang-lru. Run it with -cpu 1,2.
 func BenchmarkHit(b *testing.B) {
 	for _, n := range []int{1, 10_000, 1_000_000} {
-		keys := benchKeys(n)
-		order := make([]uint32, 1<<20)
-		for i := range order {
-			order[i] = rand.Uint32N(uint32(n))
-		}
-		run := func(b *testing.B, get func(benchKey) bool) {
+		run := func(b *testing.B, keys []benchKey, get func(benchKey) bool) {
+			order := make([]uint32, min(64*n, 1<<20))
+			for i := range order {
+				order[i] = rand.Uint32N(uint32(n))
+			}
 			runtime.GC()
 			b.ReportAllocs()
 			b.ResetTimer()
@@ -70,13 +69,13 @@ func BenchmarkHit(b *testing.B) {
 		b.Run(fmt.Sprintf("credential/keys=%d", n), func(b *testing.B) {
 			c := New[benchKey, *string](Config[benchKey]{Size: n, Hash: hashBenchKey})
 			defer c.Close()
-			ctx, source := b.Context(), benchSource{}
+			ctx, source, keys := b.Context(), benchSource{}, benchKeys(n)
 			for _, key := range keys {
 				if _, err := c.Get(ctx, key, source); err != nil {
 					b.Fatal(err)
 				}
 			}
-			run(b, func(key benchKey) bool {
+			run(b, keys, func(key benchKey) bool {
 				_, err := c.Get(ctx, key, source)
 				return err == nil
 			})
@@ -86,10 +85,11 @@ func BenchmarkHit(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
+			keys := benchKeys(n)
 			for _, key := range keys {
 				entries.Add(key, new(string))
 			}
-			run(b, func(key benchKey) bool {
+			run(b, keys, func(key benchKey) bool {
 				_, ok := entries.Get(key)
 				return ok
 			})

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+)
+
+// binaries is the folder of the compiled tests, so that to run them is all that is
+// done while something is measured.
+type binaries string
+
+func (dir binaries) of(folder string) string {
+	name := strings.ReplaceAll(folder, "/", "-") + ".test"
+	if runtime.GOOS == "windows" {
+		name += ".exe"
+	}
+	return filepath.Join(string(dir), name)
+}
+
+func (dir binaries) build(folders []string) error {
+	for _, folder := range folders {
+		out, err := exec.Command("go", "test", "-c", "-o", dir.of(folder), "./"+folder).CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("compiling the tests of %s: %w\n%s", folder, err, out)
+		}
+	}
+	return nil
+}
+
+// run runs the tests of a folder with arguments and returns what they print.
+func (dir binaries) run(folder string, args ...string) ([]byte, error) {
+	cmd := exec.Command(dir.of(folder), args...)
+	cmd.Dir = filepath.FromSlash(folder)
+	var problems bytes.Buffer
+	cmd.Stderr = &problems
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("running the benchmarks of %s: %w\n%s%s", folder, err, out, problems.Bytes())
+	}
+	return out, nil
+}

@@ -1,0 +1,62 @@
+package main
+
+import "strings"
+
+// subject is one benchmark: the folder of its package and its name as it is
+// printed.
+type subject struct{ folder, name string }
+
+// pattern is what -bench finds nothing but the subject by.
+func (s subject) pattern() string {
+	return "^" + strings.ReplaceAll(s.name, "/", "$/^") + "$"
+}
+
+// references is the folder of the loops that paths are compared with.
+const references = "integration/benchguard"
+
+// guard is a hot path and what it is compared with.
+type guard struct {
+	subject
+	reference    subject
+	time, memory string // the units that count
+	// exact says that the memory beyond the reference's may grow by 1, however
+	// large it is.
+	exact bool
+}
+
+func (g guard) name() string { return g.folder + "." + g.subject.name }
+
+// cpu guards a path that does nothing but compute.
+func cpu(folder, name, reference string) guard {
+	return guard{
+		subject:   subject{folder, name},
+		reference: subject{references, "BenchmarkReference/" + reference},
+		time:      "ns/op", memory: "allocs/op",
+	}
+}
+
+var guards = []guard{
+	{
+		subject:   subject{"caddymodule", "BenchmarkCall/sidecar"},
+		reference: subject{"caddymodule", "BenchmarkCall/stock"},
+		time:      "ns/op", memory: "allocs/op", exact: true,
+	},
+	cpu("caddymodule", "BenchmarkHeaderLookup/channels=1", "lookup"),
+	cpu("caddymodule", "BenchmarkFill/token_missing", "scan_and_sign"),
+	cpu("caddymodule", "BenchmarkFill/token_given", "scan"),
+	cpu("caddymodule/tokenserver", "BenchmarkGrant", "scan_and_sign"),
+	cpu("api", "BenchmarkComplete/token_missing", "scan"),
+	cpu("api", "BenchmarkComplete/token_given", "scan"),
+	cpu("api", "BenchmarkParsePath", "lookup"),
+	cpu("region", "BenchmarkChoose/area", "lookup"),
+	{
+		subject:   subject{"cache", "BenchmarkHit/credential/keys=1"},
+		reference: subject{"cache", "BenchmarkHit/golang-lru/keys=1"},
+		time:      "ns/op", memory: "allocs/op",
+	},
+	{
+		subject:   subject{"token", "BenchmarkMint"},
+		reference: subject{references, "BenchmarkReference/sign"},
+		time:      "ns/token", memory: "B/token",
+	},
+}
