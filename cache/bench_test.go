@@ -140,18 +140,21 @@ func BenchmarkAcrossRefreshes(b *testing.B) {
 // BenchmarkMemory is what the cache itself keeps for a key, beside the key's
 // strings and the credential.
 func BenchmarkMemory(b *testing.B) {
-	const n = 100_000
-	keys := benchKeys(n)
-	for b.Loop() {
-		before := heapInUse()
-		c := New[benchKey, *string](Config[benchKey]{Size: n, Hash: hashBenchKey})
-		for _, key := range keys {
-			if _, err := c.Get(b.Context(), key, benchSource{}); err != nil {
-				b.Fatal(err)
+	for _, n := range []int{10_000, 100_000, 1_000_000} {
+		b.Run(fmt.Sprintf("keys=%d", n), func(b *testing.B) {
+			keys := benchKeys(n)
+			for b.Loop() {
+				before := heapInUse()
+				c := New[benchKey, *string](Config[benchKey]{Size: n, Hash: hashBenchKey})
+				for _, key := range keys {
+					if _, err := c.Get(b.Context(), key, benchSource{}); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.ReportMetric(float64(heapInUse()-before)/float64(n), "B/key")
+				c.Close()
 			}
-		}
-		b.ReportMetric(float64(heapInUse()-before)/n, "B/key")
-		c.Close()
+		})
 	}
 }
 
