@@ -24,7 +24,6 @@ import (
 //	go test -c -o scale.test ./caddymodule
 //	for i in {1..40}; do ./scale.test -test.run '^$' -test.bench Scale -test.cpu 1 -test.benchtime 20ms; done
 func BenchmarkScale(b *testing.B) {
-	b.Setenv("AGORA_APP_CERTIFICATE", vectorCertificate)
 	upstream := benchUpstream(b)
 	for _, channels := range []int{1, 100, 10_000} {
 		b.Run(fmt.Sprintf("channels=%d", channels), func(b *testing.B) { benchScale(b, upstream, 1, channels) })
@@ -65,12 +64,12 @@ func benchScale(b *testing.B, upstream string, apps, channels int) {
 	}
 }
 
-// scaleDirective has a number of apps.
+// scaleDirective has a number of apps, each with a certificate of its own.
 func scaleDirective(upstream string, apps int) string {
 	var directive strings.Builder
 	fmt.Fprintf(&directive, "convoai {\n upstream http://%s\n", upstream)
 	for i := range apps {
-		fmt.Fprintf(&directive, " app %s {\n  app_certificate {env.AGORA_APP_CERTIFICATE}\n }\n", scaleApp(i))
+		fmt.Fprintf(&directive, " app %s {\n  app_certificate %032x\n }\n", scaleApp(i), 1000+i)
 	}
 	return directive.String() + "}"
 }
