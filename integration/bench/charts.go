@@ -52,26 +52,25 @@ func (r report) footnote() string {
 	return fmt.Sprintf("%s, %s, %d cores, %s, Caddy %s, commit %s", r.Began.UTC().Format("2006-01-02"), m.Processor, m.Cores, m.Go, m.Caddy, m.Commit)
 }
 
-// curves has a curve for each of the contenders that took part, over columns.
-func (r report) curves(title, xLabel string, m metric, columns []column, names []string) plot.Chart {
+// curves has a curve for each of the contenders that took part, over places.
+func (r report) curves(title, xLabel string, m metric, places []place, names []string) plot.Chart {
 	chart := plot.Chart{Title: title, XLabel: xLabel, YLabel: m.title, LogX: true}
 	for _, c := range r.Contenders {
 		for _, name := range names {
 			if c.Name == name {
-				chart.Series = appendCurve(chart.Series, r.curve(c, m, columns))
+				chart.Series = appendCurve(chart.Series, r.curve(c, m, places))
 			}
 		}
 	}
 	return chart
 }
 
-func (r report) curve(c contender, m metric, columns []column) plot.Series {
+func (r report) curve(c contender, m metric, places []place) plot.Series {
 	series := plot.Series{Name: c.Title}
-	for _, column := range columns {
-		at := column.at
-		at.Contender = c.Name
+	for _, p := range places {
+		at := p.at.of(c)
 		x := float64(at.Connections)
-		if len(columns) > 1 && columns[0].at.Connections == columns[1].at.Connections {
+		if len(places) > 1 && places[0].at.Connections == places[1].at.Connections {
 			x = float64(at.Body) / (1 << 10)
 		}
 		appendPoint(&series, x, r.peers.values(at, m))

@@ -81,16 +81,18 @@ func (c *client) each(ctx context.Context) error {
 	})
 }
 
-// loop sends over all connections for as long as more says so, and not beyond the
-// deadline.
+// loop sends over all connections for as long as more says so and all is well, and
+// not beyond the deadline.
 func (c *client) loop(ctx context.Context, deadline time.Time, into *recorder, more func(now time.Time) bool) error {
 	defer c.bound(ctx, deadline)()
 	errs := make([]error, len(c.conns))
+	var failed atomic.Bool
 	var sending sync.WaitGroup
 	for i, conn := range c.conns {
 		sending.Go(func() {
-			for at := time.Now(); more(at); {
+			for at := time.Now(); !failed.Load() && more(at); {
 				if errs[i] = conn.exchange(c.request()); errs[i] != nil {
+					failed.Store(true)
 					return
 				}
 				now := time.Now()
@@ -107,7 +109,7 @@ func (c *client) loop(ctx context.Context, deadline time.Time, into *recorder, m
 // the connections.
 func firstError(ctx context.Context, errs []error) error {
 	if ctx.Err() != nil {
-		return ctx.Err()
+		return context.Cause(ctx)
 	}
 	failed := 0
 	var first error

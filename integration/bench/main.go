@@ -23,7 +23,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 )
@@ -85,7 +84,7 @@ func (o options) measure(ctx context.Context) (*results, error) {
 	defer os.RemoveAll(dir)
 	if o.caddy == "" {
 		o.caddy = filepath.Join(dir, "caddy")
-		fmt.Fprintln(os.Stderr, "building caddy")
+		fmt.Fprintln(o.progress, "building caddy")
 		if err := buildCaddy(ctx, o.caddy); err != nil {
 			return nil, err
 		}
@@ -99,12 +98,15 @@ func (o options) measure(ctx context.Context) (*results, error) {
 		settings: o.settings,
 		stage:    &stage{dir: dir, caddy: o.caddy, upstreams: at},
 		results: &results{
-			Began: began, Command: strings.Join(append([]string{"go run ./integration/bench"}, o.arguments...), " "),
-			Machine: describeMachine(ctx, o.caddy), Settings: o.settings,
+			Began: began, Command: o.command, Machine: describeMachine(ctx, o.caddy), Settings: o.settings,
 		},
-		progress: os.Stderr,
+		progress: o.progress,
 	}
-	s.say("about %s to go", o.settings.expected().Round(time.Second))
+	expected := s.expected().Round(time.Second)
+	s.say("about %s to go", expected)
+	// Contenders that hang would make it last for hours.
+	ctx, cancel := context.WithTimeoutCause(ctx, 2*expected+time.Minute, fmt.Errorf("given up after twice the %s expected", expected))
+	defer cancel()
 	if slices.Contains(o.Suites, peersSuite) {
 		if err := s.comparePeers(ctx); err != nil {
 			return nil, err

@@ -43,8 +43,7 @@ http {
 }
 `
 
-// nginxCommand is nginx on an address in front of another. Its error is
-// [exec.ErrNotFound] where there is no nginx.
+// nginxCommand is nginx on an address in front of another.
 func nginxCommand(dir, address, upstream string) (*exec.Cmd, error) {
 	program, err := nginxProgram()
 	if err != nil {

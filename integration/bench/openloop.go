@@ -27,7 +27,7 @@ func (c *client) open(ctx context.Context, rate float64, d time.Duration, into *
 	p.send(c.load, start, end, interval)
 	err := p.finish()
 	if ctx.Err() != nil {
-		err = ctx.Err()
+		err = context.Cause(ctx)
 	}
 	return time.Since(start), err
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,16 +17,17 @@ type options struct {
 	settings
 	caddy, json, from string
 	write             bool
-	arguments         []string
+	progress          io.Writer
+	command           string // what measures the same
 }
 
 func parseOptions(arguments []string) (options, error) {
-	o := options{arguments: arguments}
+	o := options{progress: os.Stderr}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	quick := flags.Bool("quick", false, "few and short runs, only to see that all of it works")
 	suite := flags.String("suite", peersSuite+","+scaleSuite, "what is measured: "+peersSuite+", "+scaleSuite+" or both")
 	flags.IntVar(&o.Rounds, "rounds", 7, "how often everything is measured")
-	flags.DurationVar(&o.Duration, "duration", 1500*time.Millisecond, "length of a run")
+	flags.DurationVar(&o.Duration, "duration", 1200*time.Millisecond, "length of a run")
 	connections := flags.String("connections", "1,16,64,256", "numbers of connections")
 	bodies := flags.String("bodies", "0.2,1,2,64", "sizes of the requests' bodies in KiB, from 0.2 to 1024")
 	names := flags.String("contenders", "", "which of "+strings.Join(contenderNames(), ",")+" (default all)")
@@ -38,6 +41,12 @@ func parseOptions(arguments []string) (options, error) {
 	if flags.NArg() > 0 {
 		return o, fmt.Errorf("%q is no flag", flags.Arg(0))
 	}
+	o.command = "go run ./integration/bench"
+	flags.Visit(func(f *flag.Flag) {
+		if !slices.Contains([]string{"caddy", "json", "from", "write"}, f.Name) {
+			o.command += " -" + f.Name + "=" + f.Value.String()
+		}
+	})
 	o.Channels, o.Apps = []int{1, 100, 1_000, 10_000}, []int{1, 10, 100, 1_000}
 	o.Suites = strings.Split(*suite, ",")
 	if *quick {

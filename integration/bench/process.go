@@ -77,7 +77,7 @@ func (p *process) answers(ctx context.Context, address string, request []byte) e
 		case <-p.ended:
 			return fmt.Errorf("it has ended: %s", p.output.String())
 		case <-ctx.Done():
-			return fmt.Errorf("it does not answer: %w\n%s", err, p.output.String())
+			return fmt.Errorf("%w: it does not answer: %w\n%s", context.Cause(ctx), err, p.output.String())
 		case <-time.After(time.Millisecond):
 		}
 	}

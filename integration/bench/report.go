@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -26,13 +25,14 @@ func (r report) blocks() []block {
 	if r.has(peersSuite) {
 		all = append(all,
 			block{"peers-session", r.session(peersSuite)},
+			block{"summary", r.summary()},
 			block{"one-connection", r.oneConnection()},
 			block{"throughput", r.both(throughput, r.closed())},
 			block{"latency", r.both(p50, r.open()) + "\n" + r.both(p99, r.open())},
 			block{"latency-closed", r.both(p99, r.closed())},
 			block{"processor", r.both(processor, r.closed())},
 			block{"memory", r.absolute(resident, r.closed())},
-			block{"bodies", r.both(throughput, r.bodies()) + "\n" + r.both(processor, r.bodies())},
+			block{"bodies", r.withoutTLS().both(throughput, r.bodies()) + "\n" + r.withoutTLS().both(processor, r.bodies())},
 		)
 	}
 	if r.has(scaleSuite) {
@@ -88,155 +88,10 @@ func (r report) invalid(suite string) string {
 	return "\nNot valid, and in no figure:\n\n| contender | round | connections | body, bytes | |\n|---|---:|---:|---:|---|\n" + text.String()
 }
 
-// A column is where the samples of a table's column are.
-type column struct {
-	title string
-	at    key // without a contender
-}
-
-// closed are the columns of the numbers of connections, in a closed loop.
-func (r report) closed() []column {
-	var columns []column
-	for _, n := range r.Settings.Connections {
-		columns = append(columns, column{connectionsTitle(n), key{Connections: n, Body: r.Settings.usualBody()}})
-	}
-	return columns
-}
-
-// open are those of the open loop, with their rates.
-func (r report) open() []column {
-	rates := make(map[int]float64)
-	for _, s := range r.Samples {
-		if s.Rate > 0 {
-			rates[s.Connections] = s.Rate
-		}
-	}
-	var columns []column
-	for _, n := range r.Settings.openConnections() {
-		if rates[n] > 0 {
-			title := fmt.Sprintf("%s, %s/s", connectionsTitle(n), grouped(rates[n]))
-			columns = append(columns, column{title, key{Connections: n, Body: r.Settings.usualBody(), Open: true}})
-		}
-	}
-	return columns
-}
-
-// bodies are those of the sizes of bodies.
-func (r report) bodies() []column {
-	var columns []column
-	for _, body := range r.Settings.Bodies {
-		columns = append(columns, column{kibibytes(body) + " KiB", key{Connections: r.Settings.usualConnections(), Body: body}})
-	}
-	return columns
-}
-
-func connectionsTitle(n int) string {
-	if n == 1 {
-		return "1 connection"
-	}
-	return strconv.Itoa(n) + " connections"
-}
-
-// both are the tables of a figure and of its ratios.
-func (r report) both(m metric, columns []column) string {
-	return r.absolute(m, columns) + "\n" + r.ratios(m, columns)
-}
-
-func (r report) absolute(m metric, columns []column) string {
-	return r.table(m.title, columns, func(c contender, at key) string {
-		if m.ofProxy && c.Name == direct {
-			return ""
-		}
-		return format(r.peers.values(at, m), rounded)
-	})
-}
-
-func (r report) ratios(m metric, columns []column) string {
-	return r.table("Ratio to stock", columns, func(c contender, at key) string {
-		if m.ofProxy && c.Name == direct || c.Base == c.Name {
-			return ""
-		}
-		return format(r.peers.paired(at, c.Base, m, ratio), hundredths)
-	})
-}
-
-// table has a row for each contender that has something in it.
-func (r report) table(title string, columns []column, field func(contender, key) string) string {
-	titles := make([]string, len(columns))
-	for i, c := range columns {
-		titles[i] = c.title
-	}
-	text := tableHead(title, titles)
-	for _, c := range r.Contenders {
-		fields := make([]string, len(columns))
-		for i, column := range columns {
-			at := column.at
-			at.Contender = c.Name
-			fields[i] = field(c, at)
-		}
-		if strings.Join(fields, "") != "" {
-			text += tableRow(c.Title, fields)
-		}
-	}
-	return text
-}
-
-func tableHead(title string, titles []string) string {
-	return tableRow(title, titles) + "|---|" + strings.Repeat("---:|", len(titles)) + "\n"
-}
-
-func tableRow(first string, fields []string) string {
-	return "| " + first + " | " + strings.Join(fields, " | ") + " |\n"
-}
-
-// oneConnection says what a proxy adds to one request after another.
-func (r report) oneConnection() string {
-	text := tableHead("Latency, one request after another, µs", []string{"median", "over direct", "over stock"})
-	for _, c := range r.Contenders {
-		at := key{Contender: c.Name, Connections: 1, Body: r.Settings.usualBody()}
-		if median := format(r.peers.values(at, p50), rounded); median != "" {
-			text += tableRow(c.Title, []string{median, r.added(at, direct), r.added(at, c.Base)})
-		}
-	}
-	return text
-}
-
-// added is by how much the median latency is over a base's.
-func (r report) added(at key, base string) string {
-	if at.Contender == base {
-		return ""
-	}
-	return format(r.peers.paired(at, base, p50, difference), rounded)
-}
-
-// scaleTables has a table for each axis and number of processors.
-func (r report) scaleTables() string {
-	var tables []string
-	for _, axis := range []string{channelsAxis, appsAxis} {
-		for _, processors := range scaleProcessors {
-			tables = append(tables, r.scaleTable(axis, processors))
-		}
-	}
-	return strings.Join(tables, "\n")
-}
-
-func (r report) scaleTable(axis string, processors int) string {
-	text := tableHead(fmt.Sprintf("%s, GOMAXPROCS %d", axis, processors),
-		[]string{"requests/s", "ratio", "processor time, µs per request", "ratio", "resident, MiB", "start, ms"})
-	for _, c := range r.Settings.scaled() {
-		if c.axis != axis || c.processors != processors {
-			continue
-		}
-		at, base := r.scaleKey(c), r.Settings.base(c).name()
-		text += tableRow(grouped(float64(c.count)), []string{
-			format(r.scale.values(at, throughput), rounded), format(r.scale.paired(at, base, throughput, ratio), hundredths),
-			format(r.scale.values(at, processor), rounded), format(r.scale.paired(at, base, processor, ratio), hundredths),
-			format(r.scale.values(at, resident), rounded), format(r.scale.values(key{Contender: c.name()}, start), rounded),
-		})
-	}
-	return text
-}
-
-func (r report) scaleKey(c scaled) key {
-	return key{Contender: c.name(), Connections: r.Settings.usualConnections(), Body: r.Settings.usualBody()}
+// withoutTLS is the report of those that call the upstream in the clear.
+func (r report) withoutTLS() report {
+	plain := *r.results
+	plain.Contenders = slices.DeleteFunc(slices.Clone(r.Contenders), func(c contender) bool { return c.TLS })
+	r.results = &plain
+	return r
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"math"
 	"os"
 	"time"
 )
@@ -41,6 +42,12 @@ type key struct {
 	Contender         string
 	Connections, Body int
 	Open              bool
+}
+
+// of is the same place with a contender.
+func (k key) of(c contender) key {
+	k.Contender = c.Name
+	return k
 }
 
 // rounds are samples by key and round.
@@ -94,8 +101,13 @@ func (r rounds) paired(at key, base string, m metric, combine func(own, base flo
 	other.Contender = base
 	var values []float64
 	for round, s := range r[at] {
-		if b, ok := r[other][round]; ok {
-			values = append(values, combine(m.of(s), m.of(b)))
+		b, ok := r[other][round]
+		if !ok {
+			continue
+		}
+		// Shorter runs than the kernel's clock have no processor time to divide by.
+		if v := combine(m.of(s), m.of(b)); !math.IsInf(v, 0) && !math.IsNaN(v) {
+			values = append(values, v)
 		}
 	}
 	return values

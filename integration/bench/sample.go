@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"runtime"
 	"time"
 )
@@ -73,7 +74,9 @@ func (t *target) run(ctx context.Context, s *sample, requests [][]byte, d time.D
 	if err != nil {
 		return err
 	}
-	s.Requests = into.count()
+	if s.Requests = into.count(); s.Requests == 0 {
+		return errors.New("no request was answered")
+	}
 	s.Throughput = float64(s.Requests) / took.Seconds()
 	s.P50, s.P99, s.Max = into.quantile(50), into.quantile(99), into.quantile(100)
 	s.Processor = (after.processor - before.processor) * 1e6 / float64(s.Requests)

@@ -85,7 +85,7 @@ func (s *session) note(format string, arguments ...any) {
 // keep keeps a sample, unless it is that of an end before its time.
 func (s *session) keep(ctx context.Context, suite, contender string, round int, one sample) error {
 	if ctx.Err() != nil {
-		return ctx.Err()
+		return context.Cause(ctx)
 	}
 	one.Suite, one.Contender, one.Round = suite, contender, round
 	if one.Error != "" {
