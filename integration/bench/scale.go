@@ -53,9 +53,20 @@ func (s settings) base(c scaled) scaled {
 func (c scaled) contender() contender {
 	return contender{
 		Name:        c.name(),
-		environment: []string{fmt.Sprintf("GOMAXPROCS=%d", c.processors)},
+		environment: c.environment(),
 		site:        c.site,
 	}
+}
+
+// environment has a certificate for each app.
+func (c scaled) environment() []string {
+	all := []string{fmt.Sprintf("GOMAXPROCS=%d", c.processors)}
+	if c.axis == appsAxis {
+		for i := range c.count {
+			all = append(all, fmt.Sprintf("CERTIFICATE_%d=%032x", i, i+1))
+		}
+	}
+	return all
 }
 
 func (c scaled) site(u upstreams) string {
@@ -65,7 +76,7 @@ func (c scaled) site(u upstreams) string {
 	var site strings.Builder
 	fmt.Fprintf(&site, "convoai {\n\t\tupstream http://%s\n", u.Plain)
 	for i := range c.count {
-		fmt.Fprintf(&site, "\t\tapp %s {\n\t\t\tapp_certificate {env.AGORA_APP_CERTIFICATE}\n\t\t}\n", numberedApp(i))
+		fmt.Fprintf(&site, "\t\tapp %s {\n\t\t\tapp_certificate {env.CERTIFICATE_%d}\n\t\t}\n", numberedApp(i), i)
 	}
 	site.WriteString("\t}")
 	return site.String()
