@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"slices"
 	"strconv"
@@ -107,7 +108,8 @@ func numbers(list string, least, most, unit float64) ([]int, error) {
 	return slices.Compact(all), nil
 }
 
-// kibibytes writes a size of a body as the flag has it.
-func kibibytes(bytes int) string {
-	return strconv.FormatFloat(float64(bytes)/(1<<10), 'g', 3, 64)
-}
+// kibibytes writes a size of a body as the flag has it, but for what tenths leaves.
+func kibibytes(bytes int) string { return strconv.FormatFloat(tenths(bytes), 'f', -1, 64) }
+
+// tenths is a size in KiB, to a tenth.
+func tenths(bytes int) float64 { return math.Round(float64(bytes)/(1<<10)*10) / 10 }

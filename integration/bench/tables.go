@@ -9,14 +9,15 @@ import (
 // A place is where the samples of a column are.
 type place struct {
 	title string
-	at    key // without a contender
+	x     float64 // on the axis of a chart
+	at    key     // without a contender
 }
 
 // closed are the places of the numbers of connections, in a closed loop.
 func (r report) closed() []place {
 	var places []place
 	for _, n := range r.Settings.Connections {
-		places = append(places, place{connectionsTitle(n), key{Connections: n, Body: r.Settings.usualBody()}})
+		places = append(places, place{connectionsTitle(n), float64(n), key{Connections: n, Body: r.Settings.usualBody()}})
 	}
 	return places
 }
@@ -33,7 +34,7 @@ func (r report) open() []place {
 	for _, n := range r.Settings.openConnections() {
 		if rates[n] > 0 {
 			title := fmt.Sprintf("%s, %s/s", connectionsTitle(n), grouped(rates[n]))
-			places = append(places, place{title, key{Connections: n, Body: r.Settings.usualBody(), Open: true}})
+			places = append(places, place{title, float64(n), key{Connections: n, Body: r.Settings.usualBody(), Open: true}})
 		}
 	}
 	return places
@@ -43,7 +44,7 @@ func (r report) open() []place {
 func (r report) bodies() []place {
 	var places []place
 	for _, body := range r.Settings.Bodies {
-		places = append(places, place{kibibytes(body) + " KiB", key{Connections: r.Settings.usualConnections(), Body: body}})
+		places = append(places, place{kibibytes(body) + " KiB", tenths(body), key{Connections: r.Settings.usualConnections(), Body: body}})
 	}
 	return places
 }
