@@ -101,15 +101,17 @@ func (r report) bars(m metric) plot.Chart {
 		{"sidecar", [3]string{"sidecar", "sidecar-tls1", "sidecar-tls2"}},
 		{"sidecar, filling tokens in", [3]string{"sidecar-fill"}},
 	} {
-		series := plot.Series{Name: bar.title}
+		series, measured := plot.Series{Name: bar.title}, false
 		for _, name := range bar.names {
 			values := r.peers.values(at.of(contender{Name: name}), m)
-			if len(values) == 0 {
+			if measured = measured || len(values) > 0; len(values) == 0 {
 				values = []float64{math.NaN()}
 			}
 			appendPoint(&series, 0, values)
 		}
-		chart.Series = append(chart.Series, series)
+		if measured {
+			chart.Series = append(chart.Series, series)
+		}
 	}
 	return chart
 }

@@ -16,7 +16,8 @@ import (
 // latency, as it would be in that of the applications' requests. (A closed loop
 // leaves it out: it does not send what a stall holds up.)
 //
-// It fails if requests are still waiting a second time d after the end.
+// It fails if requests are still waiting as long again after the end, or a second
+// if d is shorter.
 func (c *client) open(ctx context.Context, rate float64, d time.Duration, into *recorder) (time.Duration, error) {
 	interval := time.Duration(float64(time.Second) / rate)
 	start := time.Now()
@@ -104,7 +105,7 @@ func (p *pipes) take() *pipe {
 func (p *pipes) send(l *load, start, end time.Time, interval time.Duration) {
 	wait, stop := preciseClock()
 	defer stop()
-	late := end.Add(end.Sub(start))
+	late := end.Add(max(end.Sub(start), time.Second))
 	for due := start; due.Before(end); due = due.Add(interval) {
 		wait(due)
 		one := p.take()

@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -109,7 +110,9 @@ func turn[T any](all []T, round int) []T {
 }
 
 func stopAll(targets []*target) {
+	var stopping sync.WaitGroup
 	for _, t := range targets {
-		t.stop()
+		stopping.Go(t.stop)
 	}
+	stopping.Wait()
 }
