@@ -152,13 +152,16 @@ func (c *Call) renewCredential(ctx context.Context) error {
 }
 
 // toProxy returns the caller's request as the reverse proxy gets it: without the
-// body, which is sent from c, and as if it had come through a socket, so that no
+// body, which is sent from c. Where no other handler gets it, one that may read the
+// body or ask who is calling, it is as if it had come through a socket, so that no
 // X-Forwarded headers are made, which the transport would leave out.
-func (c *Call) toProxy(r *http.Request) *http.Request {
+func (c *Call) toProxy(r *http.Request, proxyOnly bool) *http.Request {
 	c.proxied = *r
 	r = &c.proxied
-	r.Body, r.ContentLength, r.TransferEncoding, r.Trailer = nil, 0, nil, nil
-	r.RemoteAddr = "@"
+	r.Body, r.ContentLength, r.TransferEncoding, r.Trailer = http.NoBody, 0, nil, nil
+	if proxyOnly {
+		r.Body, r.RemoteAddr = nil, "@"
+	}
 	return r
 }
 

@@ -45,12 +45,16 @@ func (a *App) standBehind(ctx caddy.Context, g *Gate) {
 }
 
 // carryBy gives a's gates that have none the transport of the reverse proxy behind
-// them.
-func (a *App) carryBy(t *Transport) {
+// them. That one may have routes for responses, which get the requests that the
+// last gate has passed on.
+func (a *App) carryBy(t *Transport, routes bool) {
 	for _, g := range a.gates {
 		if g.transport == nil {
-			g.transport = t
+			g.transport, g.proxyOnly = t, true
 		}
+	}
+	if n := len(a.gates); n > 0 && routes {
+		a.gates[n-1].proxyOnly = false
 	}
 }
 

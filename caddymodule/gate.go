@@ -62,6 +62,7 @@ type Gate struct {
 	paired         bool          // the reverse proxy behind it has been provisioned
 	prober         region.Prober // that one's
 	transport      *Transport    // that one's
+	proxyOnly      bool          // no other handler gets its requests, by handle_response
 	configured     bool          // endpoints are upstreams of the configuration
 	prefix         string
 	logFields      bool
@@ -221,7 +222,7 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 			g.countAnswered(r, call)
 		}
 	}()
-	err := next.ServeHTTP(w, call.toProxy(r))
+	err := next.ServeHTTP(w, call.toProxy(r, g.proxyOnly))
 	returned = true
 	if err == nil {
 		g.countAnswered(r, call)

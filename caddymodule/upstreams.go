@@ -38,10 +38,11 @@ func (Upstreams) CaddyModule() caddy.ModuleInfo {
 // Provision looks at the reverse proxy that u belongs to.
 func (u *Upstreams) Provision(ctx caddy.Context) error {
 	var transport *Transport
+	routes := false
 	for _, module := range ctx.Modules() {
 		if proxy, ok := module.(*reverseproxy.Handler); ok {
 			if t, ok := proxy.Transport.(*Transport); ok {
-				transport = t
+				transport, routes = t, len(proxy.HandleResponse) > 0
 			}
 		}
 	}
@@ -55,7 +56,7 @@ func (u *Upstreams) Provision(ctx caddy.Context) error {
 		return err
 	}
 	app.pair(u.prober)
-	app.carryBy(transport)
+	app.carryBy(transport, routes)
 	return nil
 }
 
