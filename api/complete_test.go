@@ -246,6 +246,29 @@ func TestSessionIsItsOwn(t *testing.T) {
 	}
 }
 
+// The names that mint has had may be kept, to mint for again.
+func TestMintMayKeepWhatItGets(t *testing.T) {
+	body := []byte(`{"sip":{"rtc_uid":"2002"},"properties":{"channel":"room-1","agent_rtc_uid":"1001",` +
+		`"avatar":{"vendor":"generic","params":{"agora_uid":"3003"}}}}`)
+	b, err := api.ParseBody(api.Call, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kept []string
+	if _, err := b.Complete("APP", func(channel, account string) (string, error) {
+		kept = append(kept, channel, account)
+		return "T", nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range body {
+		body[i] = '#'
+	}
+	if got := strings.Join(kept, " "); got != "room-1 1001 room-1 3003 room-1 2002" {
+		t.Errorf("it has %q", got)
+	}
+}
+
 func BenchmarkComplete(b *testing.B) {
 	full, err := os.ReadFile(filepath.Join("testdata", "bodies", "full.json"))
 	if err != nil {
