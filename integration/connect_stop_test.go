@@ -48,6 +48,12 @@ func TestStopAnswersInterceptedCalls(t *testing.T) {
 	}
 }
 
+// lostConnection reports whether a connection was closed before a call on it was read,
+// which no handler can help: Caddy may accept one just as it closes the old server.
+func lostConnection(err error) bool {
+	return err != nil && (strings.Contains(err.Error(), "EOF") || strings.Contains(err.Error(), "reset"))
+}
+
 // Reloads lose no intercepted call, and leave nothing of the old configurations.
 func TestReloadsUnderInterceptedLoad(t *testing.T) {
 	up := newUpstream(t, nil)
@@ -66,12 +72,10 @@ func TestReloadsUnderInterceptedLoad(t *testing.T) {
 		}
 		return nil
 	}
-	if err := call(); err != nil {
-		t.Fatal(err)
-	}
-	s.post(t, strings.Replace(config, "100KiB", "101KiB", 1))
-	if err := call(); err != nil {
-		t.Fatal(err)
+	for range 2 {
+		if err := call(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	before, oursBefore, _ := s.goroutines(t)
 	stop, made := make(chan struct{}), make(chan struct{}, 1000)
@@ -84,8 +88,7 @@ func TestReloadsUnderInterceptedLoad(t *testing.T) {
 					return
 				default:
 				}
-				// Caddy may accept a connection just as it closes the old server.
-				if err := call(); err != nil && !strings.Contains(err.Error(), "EOF") && !strings.Contains(err.Error(), "reset") {
+				if err := call(); err != nil && !lostConnection(err) {
 					t.Error(err)
 				}
 				select {
@@ -103,7 +106,6 @@ func TestReloadsUnderInterceptedLoad(t *testing.T) {
 	}
 	close(stop)
 	callers.Wait()
-	up.CloseClientConnections()
 	var after, ours int
 	var text string
 	defer func() {
@@ -112,6 +114,9 @@ func TestReloadsUnderInterceptedLoad(t *testing.T) {
 		}
 	}()
 	waitFor(t, "the goroutines of the old configurations to end", func() bool {
+		// Both sides may still be making connections that no call has needed.
+		client.CloseIdleConnections()
+		up.CloseClientConnections()
 		after, ours, text = s.goroutines(t)
 		return after <= before+5 && ours <= oursBefore
 	})

@@ -12,9 +12,13 @@ import (
 // its configuration is replaced: a handshake, or a tunnel.
 const lull = time.Second
 
+// lateness is how long after the server began to stop a CONNECT may still come: one
+// that was read before, on a machine that has too much to do.
+const lateness = 3 * time.Second
+
 // drains are the handlers, of this configuration and of earlier ones, that have
 // connections to end. The process waits for them.
-var drains sync.Map // of chan struct{}
+var drains sync.Map // of *Handler
 
 // underWay counts what has to end before a handler has. The zero value is not ready.
 type underWay struct {
@@ -57,31 +61,39 @@ func (u *underWay) stop() <-chan struct{} {
 }
 
 // drain has connections end as those of the server do: requests when they are
-// answered, and what is idle at once; handshakes that go on may still become one
-// request; tunnels end when nothing comes any more, and soon in any case. It does
-// not wait.
+// answered, and what is idle at once; tunnels end when nothing comes any more, and
+// soon in any case. A CONNECT that was read before, or whose handshake goes on, may
+// still become one request. It does not wait.
 func (h *Handler) drain() {
 	h.drainOnce.Do(func() {
 		close(h.draining)
-		shaken := h.shaking.stop()
-		done := make(chan struct{})
-		drains.Store(done, nil)
+		drains.Store(h, nil)
 		go func() {
-			defer drains.Delete(done)
-			defer close(done)
+			defer drains.Delete(h)
+			defer close(h.drained)
+			var inside sync.WaitGroup
+			inside.Go(h.inside.end)
 			select {
-			case <-shaken:
-			case <-time.After(lull):
+			case <-time.After(lateness):
+			case <-h.hurried:
 			}
-			h.cancelShaking()
-			_ = h.inside.http.Shutdown(context.Background()) // requests have time-outs of their own
-			_ = h.inside.Close()
-			<-h.inside.requests.stop() // with HTTP/2, some go on without their connection
+			h.endLate()
+			inside.Wait()
 			for range maxTunnels {
 				h.slots <- struct{}{} // that of a tunnel which has ended, for good
 			}
 		}()
 	})
+}
+
+// endLate ends what has come since the server began to stop.
+func (h *Handler) endLate() {
+	select {
+	case <-h.shaking.stop():
+	case <-time.After(lull):
+	}
+	h.cancelShaking()
+	h.late.end()
 }
 
 // stop waits for that where the process ends, and as long as the grace period lasts.
@@ -94,11 +106,15 @@ func (h *Handler) stop(ctx context.Context) error {
 }
 
 // Wait waits for the connections of all handlers that were stopped, at most until
-// ctx ends.
+// ctx ends. No further ones come.
 func Wait(ctx context.Context) {
-	drains.Range(func(done, _ any) bool {
+	drains.Range(func(h, _ any) bool {
+		h.(*Handler).hurry()
+		return true
+	})
+	drains.Range(func(h, _ any) bool {
 		select {
-		case <-done.(chan struct{}):
+		case <-h.(*Handler).drained:
 		case <-ctx.Done():
 		}
 		return ctx.Err() == nil

@@ -70,11 +70,15 @@ type Handler struct {
 	slots   chan struct{} // one for each tunnel there is
 	others  chan struct{} // one for each request to another API there is
 	inside  *insideServer
+	late    *insideServer // for connections that come when the server stops: one request each
 	logger  *zap.Logger
 	notices *throttle
 
 	draining       chan struct{} // closed when the server stops
 	drainOnce      sync.Once
+	hurried        chan struct{} // closed by hurry, once no further connections come
+	hurry          func()
+	drained        chan struct{} // closed when all connections have ended
 	shaking        *underWay
 	shakingContext context.Context
 	cancelShaking  context.CancelFunc
@@ -104,9 +108,6 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 func (h *Handler) Provision(ctx caddy.Context) error {
 	h.logger = ctx.Logger()
 	h.notices = newThrottle(time.Now)
-	h.draining, h.shaking = make(chan struct{}), newUnderWay()
-	h.shakingContext, h.cancelShaking = context.WithCancel(context.Background())
-	h.slots, h.others = make(chan struct{}, maxTunnels), make(chan struct{}, maxForwarded)
 	if err := h.readSettings(); err != nil {
 		return err
 	}
@@ -123,13 +124,24 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	h.inside = h.newInsideServer()
+	h.setUp()
 	if server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok {
 		server.RegisterConnContext(withConn)
 		server.RegisterOnShutdown(h.drain)
 		server.RegisterOnStop(h.stop)
 	}
 	return nil
+}
+
+// setUp has h ready for connections, and for their end.
+func (h *Handler) setUp() {
+	h.slots, h.others = make(chan struct{}, maxTunnels), make(chan struct{}, maxForwarded)
+	h.draining, h.drained, h.hurried = make(chan struct{}), make(chan struct{}), make(chan struct{})
+	h.hurry = sync.OnceFunc(func() { close(h.hurried) })
+	h.shaking = newUnderWay()
+	h.shakingContext, h.cancelShaking = context.WithCancel(context.Background())
+	h.inside, h.late = h.newInsideServer(), h.newInsideServer()
+	h.late.http.SetKeepAlivesEnabled(false)
 }
 
 func (h *Handler) readSettings() error {

@@ -75,6 +75,13 @@ func (s *insideServer) serve(conn *tls.Conn, front *caddyhttp.Server) bool {
 	}
 }
 
+// end has the connections of s end as those of the server do, and waits for them.
+func (s *insideServer) end() {
+	_ = s.http.Shutdown(context.Background()) // requests have time-outs of their own
+	_ = s.Close()
+	<-s.requests.stop() // with HTTP/2, some go on without their connection
+}
+
 // Accept implements [net.Listener].
 func (s *insideServer) Accept() (net.Conn, error) {
 	select {

@@ -60,7 +60,7 @@ func (h *Handler) secure(w http.ResponseWriter, r *http.Request, host, callerTok
 		h.logHandshake(r, host, err)
 		return conn, false
 	}
-	return conn, h.inside.serve(secure, server)
+	return conn, h.inside.serve(secure, server) || h.late.serve(secure, server)
 }
 
 // shake answers the CONNECT and makes the TLS handshake.
