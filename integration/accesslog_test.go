@@ -68,7 +68,7 @@ func (c *lateConn) Read(p []byte) (int, error) {
 }
 
 const (
-	connectDelay = 300 * time.Millisecond
+	connectDelay = time.Second // no machine is so busy that nothing takes as long
 	headerDelay  = 500 * time.Millisecond
 	bodyDelay    = 400 * time.Millisecond
 )
@@ -148,9 +148,9 @@ func TestAccessLogOfRun(t *testing.T) {
 			}
 		}
 	}
-	wantSplit(t, lines[0], connectDelay, headerDelay+bodyDelay, time.Second)
-	wantSplit(t, lines[1], 0, headerDelay+bodyDelay, time.Second)
-	if connected := lines[1].duration(t, "convoai_duration_connect"); connected > connectDelay/2 {
+	wantSplit(t, lines[0], connectDelay, headerDelay+bodyDelay, prompt)
+	wantSplit(t, lines[1], 0, headerDelay+bodyDelay, prompt)
+	if connected := lines[1].duration(t, "convoai_duration_connect"); connected >= connectDelay {
 		t.Errorf("a kept connection took %s", connected)
 	}
 }
@@ -191,7 +191,7 @@ func TestAccessLogOfACaddyfile(t *testing.T) {
 		if peer := line["request"].(map[string]any)["remote_ip"]; peer != "127.0.0.1" {
 			t.Errorf("site %d: the peer is %v", i, peer)
 		}
-		wantSplit(t, line, connectDelay, headerDelay+bodyDelay, prompt) // a password takes its time
+		wantSplit(t, line, connectDelay, headerDelay+bodyDelay, prompt)
 		if ms, ok := line["convoai_upstream_ms"].(float64); i == 0 && (!ok || math.Abs(ms-1000*line["convoai_duration_upstream"].(float64)) > 1) {
 			t.Errorf("{…duration.upstream_ms} is %v", line["convoai_upstream_ms"])
 		}

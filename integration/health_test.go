@@ -226,7 +226,7 @@ func TestBlackHoleIsNotReadyAndAnswersInTime(t *testing.T) {
 		began := time.Now()
 		a := s.health("/readyz")
 		// Whoever asks gives up after a second, on a machine that does nothing else.
-		if took := time.Since(began); a.StatusCode != http.StatusServiceUnavailable || took > promised {
+		if took := time.Since(began); a.StatusCode != http.StatusServiceUnavailable || took > promptReady {
 			t.Errorf("%d %s after %s", a.StatusCode, a.body, took)
 		}
 		time.Sleep(300 * time.Millisecond)
@@ -333,7 +333,7 @@ func TestReadinessFollowsTheCredential(t *testing.T) {
 	s.stays("with a file that cannot be used", http.StatusOK, 3*time.Second)
 
 	// A token that ends by itself.
-	replace(preBuilt(t, time.Now().Add(4*time.Second)))
+	replace(preBuilt(t, time.Now().Add(8*time.Second)))
 	s.logged("using the new value")
 	s.turns("when the token has ended", http.StatusServiceUnavailable)
 }
