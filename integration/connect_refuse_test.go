@@ -278,6 +278,7 @@ func TestProxyPasswordCanBeRequired(t *testing.T) {
 
 // A client that keeps its TLS handshake waiting does not keep anything.
 func TestHandshakeThatDoesNotComeEnds(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("it takes the time-out")
 	}

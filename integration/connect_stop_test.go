@@ -13,6 +13,7 @@ import (
 
 // A stop waits for intercepted calls as for any others, and for nothing else.
 func TestStopAnswersInterceptedCalls(t *testing.T) {
+	t.Parallel()
 	up := newPatient(t, false, false, answerOK)
 	s := start(t, strings.Replace(frontSite("", credentialsA, to(up.upstream)), "admin off", "admin off\n\tgrace_period 30s", 1), envA...)
 	idle := s.inside(vendorHost)
