@@ -35,6 +35,14 @@ func benchKeys(n int) []benchKey {
 	return keys
 }
 
+// skipLong leaves out of a short run what takes seconds to fill.
+func skipLong(b *testing.B, keys int) {
+	b.Helper()
+	if keys >= 1_000_000 && testing.Short() {
+		b.Skipf("%d keys", keys)
+	}
+}
+
 type benchSource struct{}
 
 func (benchSource) Mint(context.Context, benchKey) (Credential[*string], error) {
@@ -67,6 +75,7 @@ func BenchmarkHit(b *testing.B) {
 			b.StopTimer()
 		}
 		b.Run(fmt.Sprintf("credential/keys=%d", n), func(b *testing.B) {
+			skipLong(b, n)
 			c := New[benchKey, *string](Config[benchKey]{Size: n, Hash: hashBenchKey})
 			defer c.Close()
 			ctx, source, keys := b.Context(), benchSource{}, benchKeys(n)
@@ -81,6 +90,7 @@ func BenchmarkHit(b *testing.B) {
 			})
 		})
 		b.Run(fmt.Sprintf("golang-lru/keys=%d", n), func(b *testing.B) {
+			skipLong(b, n)
 			entries, err := lru.New[benchKey, *string](n)
 			if err != nil {
 				b.Fatal(err)
@@ -142,6 +152,7 @@ func BenchmarkAcrossRefreshes(b *testing.B) {
 func BenchmarkMemory(b *testing.B) {
 	for _, n := range []int{10_000, 100_000, 1_000_000} {
 		b.Run(fmt.Sprintf("keys=%d", n), func(b *testing.B) {
+			skipLong(b, n)
 			keys := benchKeys(n)
 			for b.Loop() {
 				before := heapInUse()

@@ -13,6 +13,10 @@ const (
 	growthForeign = 1.40 // that a ratio may have on another machine than the baseline's
 )
 
+// cost is what a path costs: its time as a multiple of its reference's, and the
+// memory that it takes beyond the reference's.
+type cost struct{ ratio, memory float64 }
+
 // baseline is what the guarded paths cost when it was written.
 type baseline struct {
 	machine machine
@@ -105,7 +109,7 @@ func (b baseline) compare(m *measurement, w io.Writer) (over []guard, err error)
 			return nil, err
 		}
 		for _, g := range over {
-			now, limit := m.results.cost(g), b.limit(g, m.machine)
+			now, limit := m.cost(g), b.limit(g, m.machine)
 			fmt.Fprintf(w, "%s is over its limit: %.3f of %.3f, %g of %.1f %s\n", g.name(), now.ratio, limit.ratio, now.memory, limit.memory, g.memory)
 		}
 	}
@@ -119,7 +123,7 @@ func (b baseline) over(guards []guard, m *measurement) ([]guard, error) {
 		if _, ok := b.costs[g.name()]; !ok {
 			return nil, fmt.Errorf("%s has nothing about %s: write it with -update", baselineFile, g.name())
 		}
-		now, limit := m.results.cost(g), b.limit(g, m.machine)
+		now, limit := m.cost(g), b.limit(g, m.machine)
 		if now.ratio > limit.ratio || now.memory > limit.memory {
 			over = append(over, g)
 		}

@@ -35,7 +35,7 @@ func TestOfEachFigureTheLeastIsKept(t *testing.T) {
 		{complete, "ns/op", 2919.5}, {complete, "B/op", 1240}, {complete, "allocs/op", 5}, {complete, "MB/s", 261.71},
 		{mint, "ns/token", 11772}, {mint, "B/token", 592},
 	} {
-		if got := r.least(want.subject, want.unit); got != want.value {
+		if got := r[want.subject][want.unit]; got != want.value {
 			t.Errorf("%s: %g %s, want %g", want.name, got, want.unit, want.value)
 		}
 	}
@@ -54,12 +54,34 @@ func TestALineThatIsNoResultIsAnError(t *testing.T) {
 
 func TestACostIsTimeByRatioAndMemoryByDifference(t *testing.T) {
 	g := guards[0]
-	r := results{
-		g.subject:   {"ns/op": 90, "allocs/op": 194},
-		g.reference: {"ns/op": 75, "allocs/op": 181},
-	}
-	if got := r.cost(g); got != (cost{1.2, 13}) {
-		t.Errorf("the cost is %+v", got)
+	for _, test := range []struct {
+		name   string
+		rounds [][2]float64 // the path, its reference
+		want   float64
+	}{
+		{"as ever", [][2]float64{{120, 100}, {120, 100}, {120, 100}}, 1.2},
+		{"each alone once, never both", [][2]float64{{200, 100}, {120, 400}, {120, 400}, {400, 100}, {300, 100}}, 1.2},
+		{"the reference alone once", [][2]float64{{240, 200}, {240, 200}, {240, 100}}, 1.2},
+		{"slower", [][2]float64{{150, 100}, {300, 200}, {150, 100}, {150, 400}, {600, 100}}, 1.5},
+		{"even number of rounds", [][2]float64{{300, 100}, {600, 300}}, 2.5},
+	} {
+		round := 0
+		m := newMeasurement(func(folder string, args ...string) ([]byte, error) {
+			if folder != g.folder {
+				return nil, nil
+			}
+			at := test.rounds[min(round, len(test.rounds)-1)]
+			round++
+			return fmt.Appendf(nil, "%s 1 %g ns/op 194 allocs/op\n%s 1 %g ns/op 181 allocs/op\n", g.subject.name, at[0], g.reference.name, at[1]), nil
+		})
+		for range test.rounds {
+			if err := m.round(g.folder, []guard{g}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := m.cost(g); got != (cost{test.want, 13}) {
+			t.Errorf("%s: the cost is %+v, want a ratio of %g", test.name, got, test.want)
+		}
 	}
 }
 
@@ -104,16 +126,17 @@ func TestLimits(t *testing.T) {
 		{"two allocations more in a call", call, here, cost{1, 15}, true},
 	} {
 		g := test.guard
-		m := &measurement{machine: test.on, results: results{
-			g.subject:   {g.time: test.cost.ratio * 100, g.memory: test.cost.memory},
-			g.reference: {"ns/op": 100, g.memory: 0},
-		}}
+		m := newMeasurement(nil)
+		m.machine = test.on
+		m.least[g.subject] = map[string]float64{g.time: test.cost.ratio * 100, g.memory: test.cost.memory}
+		m.least[g.reference] = map[string]float64{"ns/op": 100}
+		m.ratios[g.subject] = []float64{test.cost.ratio}
 		over, err := b.over([]guard{g}, m)
 		if err != nil || (len(over) > 0) != test.over {
 			t.Errorf("%s: over its limit is %t, error %v", test.name, len(over) > 0, err)
 		}
 	}
-	if _, err := b.over(guards[2:3], new(measurement)); err == nil {
+	if _, err := b.over(guards[2:3], newMeasurement(nil)); err == nil {
 		t.Error("a path that the baseline does not have is taken")
 	}
 }
@@ -174,8 +197,7 @@ func TestPatternsMatchOneBenchmark(t *testing.T) {
 // with what it took in that run, the last of them for ever.
 func machineThatSettles(took ...float64) (m *measurement, ran map[string]int) {
 	ran = make(map[string]int)
-	m = &measurement{results: make(results)}
-	m.run = func(folder string, args ...string) ([]byte, error) {
+	return newMeasurement(func(folder string, args ...string) ([]byte, error) {
 		var out strings.Builder
 		for _, g := range guards {
 			for _, s := range []subject{g.subject, g.reference} {
@@ -191,8 +213,7 @@ func machineThatSettles(took ...float64) (m *measurement, ran map[string]int) {
 			}
 		}
 		return []byte(out.String()), nil
-	}
-	return m, ran
+	}), ran
 }
 
 func TestWhatSeemsTooSlowIsMeasuredAgain(t *testing.T) {
@@ -226,7 +247,7 @@ func TestWhatSeemsTooSlowIsMeasuredAgain(t *testing.T) {
 }
 
 func TestAFailureOfABenchmarkIsAnError(t *testing.T) {
-	m := &measurement{results: make(results), run: func(string, ...string) ([]byte, error) { return nil, os.ErrNotExist }}
+	m := newMeasurement(func(string, ...string) ([]byte, error) { return nil, os.ErrNotExist })
 	if _, err := (baseline{}).compare(m, io.Discard); err == nil {
 		t.Error("no error")
 	}

@@ -6,9 +6,9 @@
 //
 // A time says little on a machine that others use too. What is compared is the
 // ratio to a reference that does the same kind of work and runs beside it: the stock
-// reverse_proxy for a whole call, loops of the standard library for the rest. Of
-// many short runs in turn the shortest counts, and what seems too slow runs again
-// before it is called so.
+// reverse_proxy for a whole call, golang-lru for the cache, loops of the standard
+// library for the rest. Of many short runs in turn the shortest counts, and what
+// seems too slow runs again before it is called so.
 //
 // A ratio may grow by 15%. On another processor or with another Go than the
 // baseline's even an unchanged program may be further off, so there it may grow by
@@ -41,10 +41,10 @@ func run(update bool) error {
 	}
 	defer os.RemoveAll(dir)
 	tests := binaries(dir)
-	if err := tests.build(folders(guards)); err != nil {
+	if err := tests.build(append(folders(guards), references)); err != nil {
 		return err
 	}
-	m := measurement{run: tests.run, results: make(results)}
+	m := newMeasurement(tests.run)
 	if update {
 		if err := m.measure(guards, 3*rounds); err != nil {
 			return err
@@ -59,7 +59,7 @@ func run(update bool) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", baselineFile, err)
 	}
-	over, err := b.compare(&m, os.Stdout)
+	over, err := b.compare(m, os.Stdout)
 	if err != nil {
 		return err
 	}
@@ -70,23 +70,23 @@ func run(update bool) error {
 	return nil
 }
 
-func writeBaseline(m measurement) error {
+func writeBaseline(m *measurement) error {
 	b := baseline{machine: m.machine, date: time.Now().UTC().Format(time.DateOnly), costs: make(map[string]cost)}
 	for _, g := range guards {
-		b.costs[g.name()] = m.results.cost(g)
+		b.costs[g.name()] = m.cost(g)
 	}
 	return os.WriteFile(baselineFile, []byte(b.String()), 0o644)
 }
 
-func report(b baseline, m measurement) {
+func report(b baseline, m *measurement) {
 	if b.machine != m.machine {
 		fmt.Printf("measured on %s, the baseline on %s\n", m.machine, b.machine)
 	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, "benchmark\tns\tratio\twas\tmay be\tmemory\twas\tmay be\tunit")
 	for _, g := range guards {
-		now, was, limit := m.results.cost(g), b.costs[g.name()], b.limit(g, m.machine)
-		fmt.Fprintf(w, "%s\t%.1f\t%.3f\t%.3f\t%.3f\t%g\t%g\t%.1f\t%s\n", g.name(), m.results.least(g.subject, g.time),
+		now, was, limit := m.cost(g), b.costs[g.name()], b.limit(g, m.machine)
+		fmt.Fprintf(w, "%s\t%.1f\t%.3f\t%.3f\t%.3f\t%g\t%g\t%.1f\t%s\n", g.name(), m.least[g.subject][g.time],
 			now.ratio, was.ratio, limit.ratio, now.memory, was.memory, limit.memory, g.memory)
 	}
 	_ = w.Flush() // to standard output

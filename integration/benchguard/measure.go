@@ -29,35 +29,73 @@ type machine struct{ goVersion, processor string }
 
 func (m machine) String() string { return m.processor + " with " + m.goVersion }
 
-// measurement runs benchmarks and keeps the least of each figure.
+// measurement runs benchmarks and keeps what they have reported.
 type measurement struct {
 	run     func(folder string, args ...string) ([]byte, error) // runs the tests of a folder
 	machine machine
-	results results
+	least   results               // of all runs
+	ratios  map[subject][]float64 // of each round
+}
+
+func newMeasurement(run func(folder string, args ...string) ([]byte, error)) *measurement {
+	return &measurement{run: run, least: make(results), ratios: make(map[subject][]float64)}
 }
 
 // measure runs guards and their references in turn.
 func (m *measurement) measure(guards []guard, rounds int) error {
-	for round := range rounds + 1 {
-		runs := shortRuns
-		if round == 0 {
-			runs = longRun
+	all := folders(guards)
+	for _, folder := range all {
+		if err := m.bench(m.least, folder, guards, longRun); err != nil {
+			return err
 		}
-		for _, folder := range folders(guards)[1:] {
-			for _, folder := range []string{references, folder} {
-				if err := m.bench(folder, guards, runs); err != nil {
-					return err
-				}
+	}
+	for range rounds {
+		for _, folder := range all {
+			if err := m.round(folder, guards); err != nil {
+				return err
 			}
 		}
 	}
-	return m.results.check(guards)
+	return m.least.check(guards)
 }
 
-// folders returns where the benchmarks are, each folder once, and that of the
-// references in front.
+// round runs the references and right after them the benchmarks of a folder.
+func (m *measurement) round(folder string, guards []guard) error {
+	r := make(results)
+	for _, folder := range []string{references, folder} {
+		if err := m.bench(r, folder, guards, shortRuns); err != nil {
+			return err
+		}
+	}
+	m.least.merge(r)
+	for _, g := range guards {
+		if g.folder == folder {
+			m.ratios[g.subject] = append(m.ratios[g.subject], r.ratio(g))
+		}
+	}
+	return nil
+}
+
+// cost returns what a path costs. Its ratio is the less of two. That of the shortest
+// runs of all is right as soon as the path and its reference have each had a moment
+// to themselves. The median of the rounds is right where the machine as a whole is
+// slow for seconds and fast for others, in which the one had its moment and not the
+// other. What has become slower is so in both.
+func (m *measurement) cost(g guard) cost {
+	return cost{
+		ratio:  min(m.least.ratio(g), median(m.ratios[g.subject])),
+		memory: m.least[g.subject][g.memory] - m.least[g.reference][g.memory],
+	}
+}
+
+func median(values []float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	return (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2
+}
+
+// folders returns where the guarded benchmarks are, each folder once.
 func folders(guards []guard) []string {
-	all := []string{references}
+	var all []string
 	for _, g := range guards {
 		if !slices.Contains(all, g.folder) {
 			all = append(all, g.folder)
@@ -67,7 +105,7 @@ func folders(guards []guard) []string {
 }
 
 // bench runs the benchmarks of a folder that guards need.
-func (m *measurement) bench(folder string, guards []guard, runs []string) error {
+func (m *measurement) bench(r results, folder string, guards []guard, runs []string) error {
 	var patterns []string
 	for _, g := range guards {
 		for _, s := range []subject{g.subject, g.reference} {
@@ -85,7 +123,7 @@ func (m *measurement) bench(folder string, guards []guard, runs []string) error 
 	if err != nil {
 		return err
 	}
-	processor, err := m.results.read(folder, bytes.NewReader(out))
+	processor, err := r.read(folder, bytes.NewReader(out))
 	m.machine = machine{runtime.Version(), processor}
 	return err
 }

@@ -38,19 +38,32 @@ func (r results) add(folder, line string) error {
 		return fmt.Errorf("no result of a benchmark: %q", line)
 	}
 	s := subject{folder, fields[0]}
-	if r[s] == nil {
-		r[s] = make(map[string]float64)
-	}
 	for i := 2; i < len(fields); i += 2 {
 		value, err := strconv.ParseFloat(fields[i], 64)
 		if err != nil {
 			return fmt.Errorf("no result of a benchmark: %q", line)
 		}
-		if least, ok := r[s][fields[i+1]]; !ok || value < least {
-			r[s][fields[i+1]] = value
-		}
+		r.keep(s, fields[i+1], value)
 	}
 	return nil
+}
+
+// keep keeps a value if it is less than the one that there is.
+func (r results) keep(s subject, unit string, value float64) {
+	if r[s] == nil {
+		r[s] = make(map[string]float64)
+	}
+	if least, ok := r[s][unit]; !ok || value < least {
+		r[s][unit] = value
+	}
+}
+
+func (r results) merge(other results) {
+	for s, values := range other {
+		for unit, value := range values {
+			r.keep(s, unit, value)
+		}
+	}
 }
 
 // check tells of a benchmark that did not run, or reports other units.
@@ -66,15 +79,5 @@ func (r results) check(guards []guard) error {
 	return nil
 }
 
-func (r results) least(s subject, unit string) float64 { return r[s][unit] }
-
-// cost is what a path costs: its time as a multiple of the reference's, and the
-// memory that it takes beyond the reference's.
-type cost struct{ ratio, memory float64 }
-
-func (r results) cost(g guard) cost {
-	return cost{
-		ratio:  r.least(g.subject, g.time) / r.least(g.reference, "ns/op"),
-		memory: r.least(g.subject, g.memory) - r.least(g.reference, g.memory),
-	}
-}
+// ratio returns the time of a path as a multiple of its reference's.
+func (r results) ratio(g guard) float64 { return r[g.subject][g.time] / r[g.reference]["ns/op"] }
