@@ -246,9 +246,13 @@ func TestWhatSeemsTooSlowIsMeasuredAgain(t *testing.T) {
 	}
 }
 
-func TestAFailureOfABenchmarkIsAnError(t *testing.T) {
-	m := newMeasurement(func(string, ...string) ([]byte, error) { return nil, os.ErrNotExist })
-	if _, err := (baseline{}).compare(m, io.Discard); err == nil {
-		t.Error("no error")
+func TestABenchmarkThatFailsOrIsNotThereIsAnError(t *testing.T) {
+	for name, run := range map[string]func(string, ...string) ([]byte, error){
+		"fails":        func(string, ...string) ([]byte, error) { return nil, os.ErrNotExist },
+		"is not there": func(string, ...string) ([]byte, error) { return []byte("PASS\n"), nil },
+	} {
+		if err := newMeasurement(run).measure(guards, 1); err == nil {
+			t.Errorf("a benchmark that %s: no error", name)
+		}
 	}
 }
