@@ -70,6 +70,10 @@ func TestMeasuringBothSuites(t *testing.T) {
 		if kind != "start" && (s.Requests == 0 || s.P50 <= 0 || s.P99 < s.P50 || s.Max < s.P99 || s.Throughput <= 0) {
 			t.Errorf("%+v", s)
 		}
+		// As many as are due, which a closed loop would not know.
+		if due := s.Rate * o.Duration.Seconds(); kind == "peers open" && (float64(s.Requests) < due || float64(s.Requests) > due+1) {
+			t.Errorf("%d requests, want %.1f, of %+v", s.Requests, due, s)
+		}
 		if measured := s.Resident > 0; measured != (s.Contender != direct && kind != "start") {
 			t.Errorf("resident memory of %d bytes in %+v", s.Resident, s)
 		}
