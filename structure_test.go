@@ -58,6 +58,12 @@ var layers = []layer{
 	{dir: "deploy/measure/stock", others: []string{"github.com/caddyserver/caddy/v2"}},
 	{dir: "deploy/...", own: []string{"api", "simulator"}},
 	{dir: "integration/corpus", own: []string{"token", "simulator"}, others: []string{"golang.org/x"}},
+	{dir: "integration/bench/plot", others: []string{"github.com/dustin/go-humanize"}},
+	{
+		dir:    "integration/bench",
+		own:    []string{"simulator", "integration/bench/plot"},
+		others: []string{"github.com/HdrHistogram/hdrhistogram-go", "github.com/dustin/go-humanize"},
+	},
 	{dir: "integration/...", own: []string{"token", "token/legacy", "api", "simulator"}, tests: []string{"integration/corpus"}},
 }
 
