@@ -43,6 +43,7 @@ type gate struct {
 
 	mu       sync.Mutex // guards what follows
 	listener net.Listener
+	ended    chan struct{} // closed when the listener is
 	conns    map[net.Conn]bool
 	accepted int
 
@@ -75,8 +76,10 @@ func (g *gate) open() {
 		g.t.Error(err)
 		return
 	}
-	g.listener = l
+	ended := make(chan struct{})
+	g.listener, g.ended = l, ended
 	g.serving.Go(func() {
+		defer close(ended)
 		for {
 			conn, err := l.Accept()
 			if err != nil {
@@ -90,18 +93,27 @@ func (g *gate) open() {
 	})
 }
 
-// close refuses connections, and cuts those that there are.
+// close refuses connections, and cuts those that there are. The port is free then: a
+// listener lets go of it only when its Accept has returned.
 func (g *gate) close() {
+	if ended := g.cut(); ended != nil {
+		<-ended
+	}
+}
+
+// cut begins that, and returns what is closed at the end, nil if g is closed already.
+func (g *gate) cut() (ended chan struct{}) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.listener == nil {
-		return
+		return nil
 	}
 	_ = g.listener.Close()
 	g.listener = nil
 	for conn := range g.conns {
 		reset(conn)
 	}
+	return g.ended
 }
 
 func (g *gate) serve(client net.Conn) {
