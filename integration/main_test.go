@@ -1,11 +1,13 @@
 package integration
 
 import (
+	"flag"
 	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -14,7 +16,17 @@ import (
 // binary is the path of the caddy that all tests drive. TestMain builds it.
 var binary string
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+// atATime is how many of the parallel tests run at a time at least, however few
+// processors there are: most of them wait for a time-out in a process of their own.
+const atATime = 4
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
+		_ = parallel.Value.Set(itoa(max(atATime, runtime.GOMAXPROCS(0))))
+	}
+	os.Exit(run(m))
+}
 
 func run(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "convoai-integration-")

@@ -20,6 +20,7 @@ func promtool(t *testing.T, args ...string) {
 }
 
 func TestAlertRulesDoWhatTheirTestsSay(t *testing.T) {
+	t.Parallel()
 	needPrometheus(t)
 	rules := filepath.Base(rulesFile)
 	promtool(t, "check", "rules", rules)
