@@ -213,6 +213,9 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 		}
 	}
 	if refusal := g.admit(a); refusal != nil {
+		if mayHoldBodyBack(r) {
+			w.Header().Set("Connection", "close")
+		}
 		return g.refuse(w, r, call, refusal)
 	}
 	caddyhttp.SetVar(r.Context(), callVar, call)
@@ -260,6 +263,13 @@ func (g *Gate) end(r *http.Request, call *Call) {
 // not say so, and the connection has to be closed then (RFC 9112, 6.1).
 func ambiguousEnd(r *http.Request) bool {
 	return r.ProtoMajor == 1 && (r.ProtoMinor == 0 || len(r.TransferEncoding) > 0)
+}
+
+// mayHoldBodyBack reports whether the caller may hold the body of r back until it is
+// asked for. On a connection that is to be kept, net/http would wait for the body
+// before it answers: it does not see the Expect behind Caddy's reader of the body.
+func mayHoldBodyBack(r *http.Request) bool {
+	return r.ProtoMajor == 1 && len(r.Header["Expect"]) > 0
 }
 
 // onlyValue returns the value of a header that is sent once, "" for any other.
