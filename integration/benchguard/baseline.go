@@ -97,23 +97,23 @@ func (b baseline) limit(g guard, m machine) cost {
 	return most
 }
 
-// compare measures all guarded paths, and again those that are over their limits. It
-// returns those that remain so, and writes down which are measured again.
-func (b baseline) compare(m *measurement, w io.Writer) (over []guard, err error) {
+// compare measures all guarded paths, and those that are over their limits again as
+// long as it may. It returns those that remain so, and writes down what it measures
+// again.
+func (b baseline) compare(m *measurement, again func() bool, w io.Writer) (over []guard, err error) {
 	over = guards
-	for range attempts {
+	for {
 		if err := m.measure(over, rounds); err != nil {
 			return nil, err
 		}
-		if over, err = b.over(guards, m); err != nil || len(over) == 0 {
-			return nil, err
+		if over, err = b.over(guards, m); err != nil || len(over) == 0 || !again() {
+			return over, err
 		}
 		for _, g := range over {
 			now, limit := m.cost(g), b.limit(g, m.machine)
-			fmt.Fprintf(w, "%s is over its limit: %.3f of %.3f, %g of %.1f %s\n", g.name(), now.ratio, limit.ratio, now.memory, limit.memory, g.memory)
+			fmt.Fprintf(w, "%s is measured again: %.3f of %.3f, %g of %.1f %s\n", g.name(), now.ratio, limit.ratio, now.memory, limit.memory, g.memory)
 		}
 	}
-	return over, nil
 }
 
 // over returns the guards whose paths cost more than they may.

@@ -47,13 +47,9 @@ var guards = []guard{
 	cpu("caddymodule/tokenserver", "BenchmarkGrant", "scan_and_sign"),
 	cpu("api", "BenchmarkComplete/token_missing", "scan"),
 	cpu("api", "BenchmarkComplete/token_given", "scan"),
-	cpu("api", "BenchmarkParsePath", "lookup"),
+	cpu("api", "BenchmarkParsePath", "split"),
 	cpu("region", "BenchmarkChoose/area", "lookup"),
-	{
-		subject:   subject{"cache", "BenchmarkHit/credential/keys=1"},
-		reference: subject{"cache", "BenchmarkHit/golang-lru/keys=1"},
-		time:      "ns/op", memory: "allocs/op",
-	},
+	cpu("cache", "BenchmarkHit/credential/keys=1", "lookup"),
 	{
 		subject:   subject{"token", "BenchmarkMint"},
 		reference: subject{references, "BenchmarkReference/sign"},

@@ -7,18 +7,14 @@ import (
 	"strings"
 )
 
-const (
-	// attempts is how often a path is measured before it is called too slow.
-	attempts = 5
-	// rounds is how many rounds one attempt has. In each, every package runs once,
-	// and the references before each of them.
-	rounds = 10
-)
+// rounds is how many rounds one measurement has. In each, every package runs once,
+// and the references before each of them.
+const rounds = 10
 
 var (
 	// A round is many short runs: one of them fits between two times that another
 	// program gets the processor.
-	shortRuns = []string{"-test.benchtime=3ms", "-test.count=4"}
+	shortRuns = []string{"-test.benchtime=1ms", "-test.count=12"}
 	// Before them comes a longer one, over which what a benchmark allocates at its
 	// beginning is spread.
 	longRun = []string{"-test.benchtime=200ms", "-test.count=1"}
