@@ -76,7 +76,9 @@ func newSplit() func() bool {
 	names := [4]string{"api", "projects", "agents", "leave"}
 	return func() bool {
 		found := 0
-		for segment := range strings.SplitSeq(path[1:], "/") {
+		for rest, more := path[1:], true; more; {
+			var segment string
+			segment, rest, more = strings.Cut(rest, "/")
 			for _, name := range names {
 				if segment == name {
 					found++
