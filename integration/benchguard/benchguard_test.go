@@ -75,7 +75,7 @@ func TestACostIsTimeByRatioAndMemoryByDifference(t *testing.T) {
 			return fmt.Appendf(nil, "%s 1 %g ns/op 194 allocs/op\n%s 1 %g ns/op 181 allocs/op\n", g.subject.name, at[0], g.reference.name, at[1]), nil
 		})
 		for range test.rounds {
-			if err := m.round(g.folder, []guard{g}); err != nil {
+			if err := m.round([]guard{g}); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 )
 
@@ -21,8 +22,14 @@ func (dir binaries) of(folder string) string {
 	return filepath.Join(string(dir), name)
 }
 
-func (dir binaries) build(folders []string) error {
-	for _, folder := range folders {
+// build compiles the tests that guards and their references are in.
+func (dir binaries) build(guards []guard) error {
+	folders := []string{references}
+	for _, g := range guards {
+		folders = append(folders, g.folder)
+	}
+	slices.Sort(folders)
+	for _, folder := range slices.Compact(folders) {
 		out, err := exec.Command("go", "test", "-c", "-o", dir.of(folder), "./"+folder).CombinedOutput()
 		if err != nil {
 			return fmt.Errorf("compiling the tests of %s: %w\n%s", folder, err, out)

@@ -18,7 +18,8 @@ const references = "integration/benchguard"
 type guard struct {
 	subject
 	reference    subject
-	time, memory string // the units that count
+	runs         []string // the flags of a round
+	time, memory string   // the units that count
 	// exact says that the memory beyond the reference's may grow by 1, however
 	// large it is.
 	exact bool
@@ -31,7 +32,7 @@ func cpu(folder, name, reference string) guard {
 	return guard{
 		subject:   subject{folder, name},
 		reference: subject{references, "BenchmarkReference/" + reference},
-		time:      "ns/op", memory: "allocs/op",
+		runs:      shortRuns, time: "ns/op", memory: "allocs/op",
 	}
 }
 
@@ -39,7 +40,7 @@ var guards = []guard{
 	{
 		subject:   subject{"caddymodule", "BenchmarkCall/sidecar"},
 		reference: subject{"caddymodule", "BenchmarkCall/stock"},
-		time:      "ns/op", memory: "allocs/op", exact: true,
+		runs:      callRuns, time: "ns/op", memory: "allocs/op", exact: true,
 	},
 	cpu("caddymodule", "BenchmarkHeaderLookup/channels=1", "lookup"),
 	cpu("caddymodule", "BenchmarkFill/token_missing", "scan_and_sign"),
@@ -53,6 +54,6 @@ var guards = []guard{
 	{
 		subject:   subject{"token", "BenchmarkMint"},
 		reference: subject{references, "BenchmarkReference/sign"},
-		time:      "ns/token", memory: "B/token",
+		runs:      shortRuns, time: "ns/token", memory: "B/token",
 	},
 }

@@ -12,9 +12,12 @@ import (
 const rounds = 10
 
 var (
-	// A round is many short runs: one of them fits between two times that another
-	// program gets the processor.
+	// A round is many short runs: one of them fits between two turns of other
+	// programs.
 	shortRuns = []string{"-test.benchtime=1ms", "-test.count=12"}
+	// A call takes so long that its first one, which connects, would be much of a
+	// short run.
+	callRuns = []string{"-test.benchtime=4ms", "-test.count=8"}
 	// Before them comes a longer one, over which what a benchmark allocates at its
 	// beginning is spread.
 	longRun = []string{"-test.benchtime=200ms", "-test.count=1"}
@@ -39,15 +42,15 @@ func newMeasurement(run func(folder string, args ...string) ([]byte, error)) *me
 
 // measure runs guards and their references in turn.
 func (m *measurement) measure(guards []guard, rounds int) error {
-	all := folders(guards)
-	for _, folder := range all {
-		if err := m.bench(m.least, folder, guards, longRun); err != nil {
+	all := groups(guards)
+	for _, group := range all {
+		if err := m.bench(m.least, group[0].folder, group, longRun); err != nil {
 			return err
 		}
 	}
 	for range rounds {
-		for _, folder := range all {
-			if err := m.round(folder, guards); err != nil {
+		for _, group := range all {
+			if err := m.round(group); err != nil {
 				return err
 			}
 		}
@@ -55,19 +58,17 @@ func (m *measurement) measure(guards []guard, rounds int) error {
 	return m.least.check(guards)
 }
 
-// round runs the references and right after them the benchmarks of a folder.
-func (m *measurement) round(folder string, guards []guard) error {
+// round runs the references of a group and right after them its benchmarks.
+func (m *measurement) round(group []guard) error {
 	r := make(results)
-	for _, folder := range []string{references, folder} {
-		if err := m.bench(r, folder, guards, shortRuns); err != nil {
+	for _, folder := range []string{references, group[0].folder} {
+		if err := m.bench(r, folder, group, group[0].runs); err != nil {
 			return err
 		}
 	}
 	m.least.merge(r)
-	for _, g := range guards {
-		if g.folder == folder {
-			m.ratios[g.subject] = append(m.ratios[g.subject], r.ratio(g))
-		}
+	for _, g := range group {
+		m.ratios[g.subject] = append(m.ratios[g.subject], r.ratio(g))
 	}
 	return nil
 }
@@ -89,12 +90,18 @@ func median(values []float64) float64 {
 	return (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2
 }
 
-// folders returns where the guarded benchmarks are, each folder once.
-func folders(guards []guard) []string {
-	var all []string
+// groups returns the guards by what runs in one process: those of a folder whose runs
+// are as long.
+func groups(guards []guard) [][]guard {
+	var all [][]guard
 	for _, g := range guards {
-		if !slices.Contains(all, g.folder) {
-			all = append(all, g.folder)
+		i := slices.IndexFunc(all, func(group []guard) bool {
+			return group[0].folder == g.folder && slices.Equal(group[0].runs, g.runs)
+		})
+		if i < 0 {
+			all = append(all, []guard{g})
+		} else {
+			all[i] = append(all[i], g)
 		}
 	}
 	return all
