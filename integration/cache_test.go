@@ -1,11 +1,13 @@
 package integration
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // many sends n requests over a few connections, request i as of says, and
@@ -146,10 +148,16 @@ func TestReloadKeepsTokens(t *testing.T) {
 // reload loads the Caddyfile anew through the admin socket.
 func (s *sidecar) reload(env []string) {
 	s.t.Helper()
-	_, stderr, status := s.exec(env, "reload", "--adapter", "caddyfile", "--config", s.config, "--address", "unix/"+s.dir+"/admin.sock")
-	if status != 0 {
-		s.t.Fatalf("reload: status %d\n%s", status, stderr)
+	for deadline := time.Now().Add(patience); ; {
+		_, stderr, status := s.exec(env, "reload", "--adapter", "caddyfile", "--config", s.config, "--address", "unix/"+s.dir+"/admin.sock")
+		if status == 0 {
+			break
+		}
+		if !lostConnection(errors.New(stderr)) || time.Now().After(deadline) { // as in adminCall
+			s.t.Fatalf("reload: status %d\n%s", status, stderr)
+		}
 	}
+	s.reloaded()
 }
 
 // Reloads under load make no second token and refuse no call. A connection that

@@ -1,12 +1,14 @@
 package integration
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -78,6 +80,35 @@ func bindAlone(fd, port int) (int, error) {
 	return name.(*syscall.SockaddrInet4).Port, nil
 }
 
+// listenersOn is how many sockets listen on a port of 127.0.0.1. The kernel lists
+// those that listen before all the others, which may be many and are not read.
+func listenersOn(t *testing.T, port string) (n int) {
+	t.Helper()
+	table, err := os.Open("/proc/net/tcp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer table.Close()
+	number, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const listening = "0A"
+	local := fmt.Sprintf("0100007F:%04X", number)
+	lines := bufio.NewScanner(table)
+	lines.Scan() // the heading
+	for lines.Scan() {
+		fields := strings.Fields(lines.Text())
+		if len(fields) < 4 || fields[3] != listening {
+			break
+		}
+		if fields[1] == local {
+			n++
+		}
+	}
+	return n
+}
+
 func TestReservedPortIsForThoseWhoAreGivenIt(t *testing.T) {
 	address := "127.0.0.1:" + freePort(t)
 	if conn, err := net.Dial("tcp", address); !errors.Is(err, syscall.ECONNREFUSED) {
@@ -101,6 +132,9 @@ func TestReservedPortIsForThoseWhoAreGivenIt(t *testing.T) {
 				t.Errorf("connecting to who listens %s: %v", name, err)
 			} else {
 				_ = conn.Close()
+			}
+			if n := listenersOn(t, strings.TrimPrefix(address, "127.0.0.1:")); n != 1 {
+				t.Errorf("%d listeners are seen", n)
 			}
 			_ = l.Close()
 		}

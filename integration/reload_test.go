@@ -1,12 +1,8 @@
 package integration
 
 import (
-	"context"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -16,27 +12,22 @@ import (
 // own.
 func (s *sidecar) post(t *testing.T, caddyfile string) {
 	t.Helper()
-	client := &http.Client{Timeout: patience, Transport: &http.Transport{
-		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(s.dir, "admin.sock"))
-		},
-	}}
 	s.write(caddyfile)
 	words := strings.NewReplacer("<PORT>", s.port, "<PORT2>", s.other, "<DIR>", s.dir, "<CA>", authority)
-	r, err := http.NewRequest("POST", "http://localhost/load", strings.NewReader(words.Replace(caddyfile)))
-	if err != nil {
-		t.Fatal(err)
+	if status, said := s.adminCall("POST", "/load", words.Replace(caddyfile)); status != http.StatusOK {
+		t.Fatalf("reload: %d %s", status, said)
 	}
-	r.Header.Set("Content-Type", "text/caddyfile")
-	res, err := client.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	if said, _ := io.ReadAll(res.Body); res.StatusCode != http.StatusOK {
-		t.Fatalf("reload: %d %s", res.StatusCode, said)
-	}
+	s.reloaded()
+}
+
+// reloaded waits until all connections come to the configuration that was loaded last:
+// Caddy says that it is there before the listeners of the one before are closed.
+func (s *sidecar) reloaded() {
+	s.t.Helper()
+	s.client.CloseIdleConnections()
+	waitFor(s.t, "the listeners of before to be closed", func() bool {
+		return listenersOn(s.t, s.port) <= 1 && listenersOn(s.t, s.other) <= 1
+	})
 }
 
 // insist is send on a new connection, and on another where that is lost: Caddy

@@ -31,22 +31,47 @@ type sink struct{ name, content string }
 // admin gets a path of the admin API.
 func (s *sidecar) admin(path string) sink {
 	s.t.Helper()
+	status, body := s.adminCall("GET", path, "")
+	if status != http.StatusOK || body == "" {
+		s.t.Fatalf("GET %s of the admin API: %d, %d bytes", path, status, len(body))
+	}
+	return sink{path, body}
+}
+
+// adminCall sends a request to the admin API, and again where its connection is lost:
+// after a reload, the server of before may still accept one just as it closes.
+func (s *sidecar) adminCall(method, path, caddyfile string) (status int, body string) {
+	s.t.Helper()
+	for deadline := time.Now().Add(patience); ; {
+		status, body, err := s.tryAdmin(method, path, caddyfile)
+		if err == nil {
+			return status, body
+		}
+		if !lostConnection(err) || time.Now().After(deadline) {
+			s.t.Fatal(err)
+		}
+	}
+}
+
+func (s *sidecar) tryAdmin(method, path, caddyfile string) (status int, body string, err error) {
 	client := &http.Client{Timeout: patience, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(s.dir, "admin.sock"))
 		},
 	}}
-	res, err := client.Get("http://localhost" + path)
+	r, err := http.NewRequest(method, "http://localhost"+path, strings.NewReader(caddyfile))
 	if err != nil {
-		s.t.Fatal(err)
+		return 0, "", err
+	}
+	r.Header.Set("Content-Type", "text/caddyfile")
+	res, err := client.Do(r)
+	if err != nil {
+		return 0, "", err
 	}
 	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
-	if err != nil || res.StatusCode != http.StatusOK || len(body) == 0 {
-		s.t.Fatalf("GET %s of the admin API: %d, %d bytes, %v", path, res.StatusCode, len(body), err)
-	}
-	return sink{path, string(body)}
+	content, err := io.ReadAll(res.Body)
+	return res.StatusCode, string(content), err
 }
 
 // files returns the files below the sidecar's directory but those that the test
