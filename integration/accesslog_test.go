@@ -114,6 +114,7 @@ func wantSplit(t *testing.T, line accessLine, connect, upstream, others time.Dur
 // One line of `run --access-log` tells what has become of a call, and where its
 // time went.
 func TestAccessLogOfRun(t *testing.T) {
+	t.Parallel()
 	up, dead, port := newLateUpstream(t), freePort(t), freePort(t)
 	s := boot{
 		args: []string{"convoai", "run", "--listen", "127.0.0.1:" + port, "--upstream-ca", authority, "--access-log",
@@ -157,6 +158,7 @@ func TestAccessLogOfRun(t *testing.T) {
 
 // A Caddyfile has the same by log_fields or by log_append, beside who has called.
 func TestAccessLogOfACaddyfile(t *testing.T) {
+	t.Parallel()
 	up := newLateUpstream(t)
 	hash, failed, status := boot{}.prepare(t).exec(nil, "hash-password", "--bcrypt-cost", "4", "--plaintext", "secret")
 	if status != 0 {

@@ -19,6 +19,7 @@ import (
 // has the value that the traffic implies, each query of the dashboard has data, and
 // those alerts are up that should be.
 func TestPrometheusSeesWhatTheTrafficImplies(t *testing.T) {
+	t.Parallel()
 	needPrometheus(t)
 	c := newScene(t)
 	p := scrape(t, "127.0.0.1:"+c.s.other)

@@ -25,6 +25,7 @@ func (s *sidecar) swap(name, content string) {
 }
 
 func TestReplacedCertificateFileSignsTheNextCalls(t *testing.T) {
+	t.Parallel()
 	up := newUpstream(t, nil)
 	s := boot{
 		caddyfile: site("app_id "+appA, "app_certificate {file.<DIR>/certificate}", to(up)),
@@ -82,6 +83,7 @@ func TestReplacedCertificateFileSignsTheNextCalls(t *testing.T) {
 }
 
 func TestReplacedCustomerSecretFileIsUsedNext(t *testing.T) {
+	t.Parallel()
 	up := newUpstream(t, nil)
 	s := boot{
 		caddyfile: site("app_id "+appA, "customer_id me", "customer_secret {file.<DIR>/secret}", "caller_token {file.<DIR>/caller}", to(up)),
