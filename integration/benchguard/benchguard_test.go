@@ -55,29 +55,22 @@ func TestALineThatIsNoResultIsAnError(t *testing.T) {
 func TestACostIsTimeByRatioAndMemoryByDifference(t *testing.T) {
 	g := guards[0]
 	for _, test := range []struct {
-		name   string
-		rounds [][2]float64 // the path, its reference
-		want   float64
+		name     string
+		measured [][2]float64 // the path, its reference
+		want     float64
 	}{
-		{"as ever", [][2]float64{{120, 100}, {120, 100}, {120, 100}}, 1.2},
-		{"each alone once, never both", [][2]float64{{200, 100}, {120, 400}, {120, 400}, {400, 100}, {300, 100}}, 1.2},
-		{"the reference alone once", [][2]float64{{240, 200}, {240, 200}, {240, 100}}, 1.2},
-		{"slower", [][2]float64{{150, 100}, {300, 200}, {150, 100}, {150, 400}, {600, 100}}, 1.5},
-		{"even number of rounds", [][2]float64{{300, 100}, {600, 300}}, 2.5},
+		{"once", [][2]float64{{120, 100}}, 1.2},
+		{"each alone once, never both", [][2]float64{{200, 100}, {120, 80}}, 1.5},
+		{"the path alone once", [][2]float64{{120, 80}, {300, 100}}, 1.5},
+		{"all slower later", [][2]float64{{180, 100}, {240, 200}}, 1.2},
+		{"all faster later", [][2]float64{{360, 200}, {120, 100}}, 1.2},
 	} {
-		round := 0
-		m := newMeasurement(func(folder string, args ...string) ([]byte, error) {
-			if folder != g.folder {
-				return nil, nil
-			}
-			at := test.rounds[min(round, len(test.rounds)-1)]
-			round++
-			return fmt.Appendf(nil, "%s 1 %g ns/op 194 allocs/op\n%s 1 %g ns/op 181 allocs/op\n", g.subject.name, at[0], g.reference.name, at[1]), nil
-		})
-		for range test.rounds {
-			if err := m.round([]guard{g}); err != nil {
-				t.Fatal(err)
-			}
+		m := newMeasurement(nil)
+		for _, ns := range test.measured {
+			m.keep(results{
+				g.subject:   {"ns/op": ns[0], "allocs/op": 194},
+				g.reference: {"ns/op": ns[1], "allocs/op": 181},
+			}, []guard{g})
 		}
 		if got := m.cost(g); got != (cost{test.want, 13}) {
 			t.Errorf("%s: the cost is %+v, want a ratio of %g", test.name, got, test.want)
@@ -128,9 +121,10 @@ func TestLimits(t *testing.T) {
 		g := test.guard
 		m := newMeasurement(nil)
 		m.machine = test.on
-		m.least[g.subject] = map[string]float64{g.time: test.cost.ratio * 100, g.memory: test.cost.memory}
-		m.least[g.reference] = map[string]float64{"ns/op": 100}
-		m.ratios[g.subject] = []float64{test.cost.ratio}
+		m.keep(results{
+			g.subject:   {g.time: test.cost.ratio * 100, g.memory: test.cost.memory},
+			g.reference: {"ns/op": 100},
+		}, []guard{g})
 		over, err := b.over([]guard{g}, m)
 		if err != nil || (len(over) > 0) != test.over {
 			t.Errorf("%s: over its limit is %t, error %v", test.name, len(over) > 0, err)

@@ -32,62 +32,56 @@ func (m machine) String() string { return m.processor + " with " + m.goVersion }
 type measurement struct {
 	run     func(folder string, args ...string) ([]byte, error) // runs the tests of a folder
 	machine machine
-	least   results               // of all runs
-	ratios  map[subject][]float64 // of each round
+	least   results             // of all runs
+	ratios  map[subject]float64 // the least of each time that it was measured
 }
 
 func newMeasurement(run func(folder string, args ...string) ([]byte, error)) *measurement {
-	return &measurement{run: run, least: make(results), ratios: make(map[subject][]float64)}
+	return &measurement{run: run, least: make(results), ratios: make(map[subject]float64)}
 }
 
 // measure runs guards and their references in turn.
 func (m *measurement) measure(guards []guard, rounds int) error {
-	all := groups(guards)
+	r, all := make(results), groups(guards)
 	for _, group := range all {
-		if err := m.bench(m.least, group[0].folder, group, longRun); err != nil {
+		if err := m.bench(r, group[0].folder, group, longRun); err != nil {
 			return err
 		}
 	}
 	for range rounds {
 		for _, group := range all {
-			if err := m.round(group); err != nil {
-				return err
+			for _, folder := range []string{references, group[0].folder} {
+				if err := m.bench(r, folder, group, group[0].runs); err != nil {
+					return err
+				}
 			}
 		}
 	}
-	return m.least.check(guards)
-}
-
-// round runs the references of a group and right after them its benchmarks.
-func (m *measurement) round(group []guard) error {
-	r := make(results)
-	for _, folder := range []string{references, group[0].folder} {
-		if err := m.bench(r, folder, group, group[0].runs); err != nil {
-			return err
-		}
+	if err := r.check(guards); err != nil {
+		return err
 	}
-	m.least.merge(r)
-	for _, g := range group {
-		m.ratios[g.subject] = append(m.ratios[g.subject], r.ratio(g))
-	}
+	m.keep(r, guards)
 	return nil
 }
 
-// cost returns what a path costs. Its ratio is the less of two. That of the shortest
-// runs of all is right as soon as the path and its reference have each had a moment
-// to themselves. The median of the rounds is right where the machine as a whole is
-// slow for seconds and fast for others, in which the one had its moment and not the
-// other. What has become slower is so in both.
-func (m *measurement) cost(g guard) cost {
-	return cost{
-		ratio:  min(m.least.ratio(g), median(m.ratios[g.subject])),
-		memory: m.least[g.subject][g.memory] - m.least[g.reference][g.memory],
+func (m *measurement) keep(r results, guards []guard) {
+	m.least.merge(r)
+	for _, g := range guards {
+		if least, ok := m.ratios[g.subject]; !ok || r.ratio(g) < least {
+			m.ratios[g.subject] = r.ratio(g)
+		}
 	}
 }
 
-func median(values []float64) float64 {
-	sorted := slices.Sorted(slices.Values(values))
-	return (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2
+// cost returns what a path costs. Its ratio is that of the shortest runs of all, or
+// of those of one time that it was measured, if that is less: where the machine as a
+// whole becomes slower, the reference may have had its shortest run before, and the
+// path not. What has become slower itself is so in either.
+func (m *measurement) cost(g guard) cost {
+	return cost{
+		ratio:  min(m.least.ratio(g), m.ratios[g.subject]),
+		memory: m.least[g.subject][g.memory] - m.least[g.reference][g.memory],
+	}
 }
 
 // groups returns the guards by what runs in one process: those of a folder whose runs
