@@ -123,7 +123,7 @@ func TestReservedPortIsForThoseWhoAreGivenIt(t *testing.T) {
 	}}
 	for range 2 { // again once it was closed
 		for name, config := range map[string]net.ListenConfig{"alone": {}, "as Caddy does": shared} {
-			l, err := config.Listen(t.Context(), "tcp", address)
+			l, err := listenAgain(config, address)
 			if err != nil {
 				t.Fatalf("listening %s: %v", name, err)
 			}

@@ -71,7 +71,7 @@ func (g *gate) open() {
 	if g.listener != nil {
 		return
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:"+g.port)
+	l, err := listenAgain(net.ListenConfig{}, "127.0.0.1:"+g.port)
 	if err != nil {
 		g.t.Error(err)
 		return

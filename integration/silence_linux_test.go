@@ -36,7 +36,7 @@ func newCuttable(t *testing.T, l net.Listener) *cuttable {
 	}
 	var config net.ListenConfig
 	config.SetMultipathTCP(false)
-	l, err := config.Listen(t.Context(), "tcp", address)
+	l, err := listenAgain(config, address)
 	if err != nil {
 		t.Fatal(err)
 	}
