@@ -91,17 +91,22 @@ func TestDifferentInputsNeverShareAKey(t *testing.T) {
 }
 
 // Calls that are about no channel have the same one in all apps. Their keys must
-// not all end up in one chain.
+// not all end up in one chain, even if one certificate is configured for all.
 func TestHashTellsAppsApart(t *testing.T) {
-	seed := maphash.MakeSeed()
 	const apps = 1000
-	seen := map[uint64]bool{}
-	for i := range apps {
-		certificate := fmt.Sprintf("%032x", i)
-		id := unique.Make(signerID{testAppID, sha256.Sum256([]byte(certificate))})
-		seen[hashTokenKey(seed, tokenKey{signer: id, channel: stopChannel, account: stopAccount})%(4*apps)] = true
-	}
-	if len(seen) < apps*3/4 {
-		t.Errorf("the keys of %d apps share %d buckets of %d", apps, len(seen), 4*apps)
+	for name, signer := range map[string]func(i int) signerID{
+		"certificates": func(i int) signerID { return signerID{testAppID, sha256.Sum256([]byte{byte(i), byte(i >> 8)})} },
+		"app IDs":      func(i int) signerID { return signerID{fmt.Sprintf("%032x", i), [sha256.Size]byte{}} },
+	} {
+		seed := maphash.MakeSeed()
+		seen := map[uint64]bool{}
+		var signers []unique.Handle[signerID] // kept: the address of one that is not may be another's later
+		for i := range apps {
+			signers = append(signers, unique.Make(signer(i)))
+			seen[hashTokenKey(seed, tokenKey{signer: signers[i], channel: stopChannel, account: stopAccount})%(4*apps)] = true
+		}
+		if len(seen) < apps*3/4 {
+			t.Errorf("%s: the keys of %d apps share %d buckets of %d", name, apps, len(seen), 4*apps)
+		}
 	}
 }

@@ -2,7 +2,6 @@ package caddymodule
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"hash/maphash"
 	"math/bits"
@@ -25,12 +24,11 @@ type tokenKey struct {
 	quoted   bool
 }
 
-// hashTokenKey hashes what most keys differ in: the channel and the account, and of
-// the keys for no channel the certificate.
+// hashTokenKey hashes what most keys differ in: the signer, which is the app with its
+// certificate, the channel and the account.
 func hashTokenKey(seed maphash.Seed, key tokenKey) uint64 {
-	certificate := key.signer.Value().certificate
 	return bits.RotateLeft64(maphash.String(seed, key.channel), 1) ^ maphash.String(seed, key.account) ^
-		binary.LittleEndian.Uint64(certificate[:])
+		maphash.Comparable(seed, key.signer)
 }
 
 // mintedToken is a token as the header that it is sent as. It is known by its
