@@ -48,6 +48,10 @@ const (
 	ReasonUpstreamTimeout        = "UpstreamTimeout"
 	ReasonLoopDetected           = "LoopDetected"
 
+	// The forward proxy's own, beside some of these.
+	ReasonTooManyTunnels = "TooManyTunnels"
+	ReasonStopping       = "Stopping"
+
 	// The token server's own; its ReasonInvalidRequest is also the vendor's.
 	ReasonNotAllowed = "NotAllowed"
 )

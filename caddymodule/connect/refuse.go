@@ -24,11 +24,11 @@ var (
 		Detail: "the request came from this sidecar: a host that it connects to leads back to it"}
 	errNoGate = api.Error{Status: http.StatusServiceUnavailable, Reason: api.ReasonCredentialUnavailable,
 		Detail: "convoai_connect needs the convoai directive behind it; nothing was sent"}
-	errStopping = api.Error{Status: http.StatusServiceUnavailable, Reason: reasonStopping,
+	errStopping = api.Error{Status: http.StatusServiceUnavailable, Reason: api.ReasonStopping,
 		Detail: "the sidecar is stopping"}
 	errCertificate = api.Error{Status: http.StatusServiceUnavailable, Reason: api.ReasonCredentialUnavailable,
 		Detail: "no certificate could be made for this host; nothing was sent"}
-	errTooMany = api.Error{Status: http.StatusServiceUnavailable, Reason: reasonTooManyTunnels,
+	errTooMany = api.Error{Status: http.StatusServiceUnavailable, Reason: api.ReasonTooManyTunnels,
 		Detail: "this sidecar has as many tunnels, or requests to other APIs, as it can have"}
 	errUnreachable = api.Error{Status: http.StatusBadGateway, Reason: api.ReasonUpstreamUnreachable,
 		Detail: "the host could not be reached; nothing was sent"}
@@ -36,12 +36,6 @@ var (
 		Detail: "the connection broke after sending: the request may have been carried out"}
 	errTimeout = api.Error{Status: http.StatusGatewayTimeout, Reason: api.ReasonUpstreamTimeout,
 		Detail: "the request was sent and not answered in time: it may have been carried out"}
-)
-
-// Reasons that the gate does not have.
-const (
-	reasonTooManyTunnels = "TooManyTunnels"
-	reasonStopping       = "Stopping"
 )
 
 func errHost(detail string) api.Error {
