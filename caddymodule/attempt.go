@@ -206,6 +206,7 @@ func (t *Transport) try(r *http.Request, call *Call) (*http.Response, error) {
 		}
 		if err == nil {
 			a.answer = answerBody{ReadCloser: res.Body, attempt: a, encoding: res.Header.Get("Content-Encoding")}
+			a.answer.head = a.answer.few[:0]
 			res.Body = &a.answer
 			a.traceAnswer(res)
 			if movesOn(res.StatusCode) {

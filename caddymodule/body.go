@@ -37,9 +37,6 @@ func (b *answerBody) Read(p []byte) (int, error) {
 	n, err := b.read(p)
 	a.timer.Stop()
 	if a.caller != nil {
-		if b.head == nil {
-			b.head = b.few[:0]
-		}
 		b.head = append(b.head, p[:min(n, unattendedBody-len(b.head))]...)
 		b.whole = b.whole || err == io.EOF && !a.alone()
 	}
